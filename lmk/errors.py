@@ -1,0 +1,50 @@
+"""Every mistake that a user of `lmk` can make, as one family.
+
+A message is one line: where it happened, what is wrong, and what would work.  The command line prints it as it is and
+exits with the class's `exit_code`; anything that is not an `LmkError` is a bug of ours and keeps its traceback.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+
+class LmkError(Exception):
+    """Something that the user can put right."""
+
+    exit_code = 1
+
+
+class UnknownName(LmkError):
+    """A name that the user wrote is not in the registry that it refers to."""
+
+    def __init__(self, kind: str, name: str, known: Iterable[str]):
+        super().__init__(f"unknown {kind} {name!r}; known: {', '.join(sorted(known))}")
+
+
+class ConfigError(LmkError):
+    """A parameter file or a `--set` has an unknown key, a wrong type or an impossible value."""
+
+
+class SchemeError(LmkError):
+    """A landmark scheme contradicts itself, or does not fit the data it is used with."""
+
+
+class FormatError(LmkError):
+    """A file is not what its format promises."""
+
+
+class ImageError(LmkError):
+    """An image is missing, truncated, or not an image."""
+
+
+class DataError(LmkError):
+    """Annotations that cannot be worked with: nothing there, duplicates, sets that do not match."""
+
+
+class ModelError(LmkError):
+    """A checkpoint that is damaged, or made for something else."""
+
+
+class ValidationFailed(LmkError):
+    """A set of annotations did not pass the gate; the message names the first offenders."""

@@ -1,0 +1,127 @@
+"""Images in, crops out.  The only place of the library's core that knows OpenCV."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from lmk.errors import ImageError
+
+SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".tif", ".tiff", ".webp", ".ppm", ".pgm")
+# Crops are kept a little larger than the network sees, so that rotating and shifting them brings in real pixels.
+MARGIN = 1.25
+
+
+def read_image(path: Path) -> NDArray[np.uint8]:
+    """Return an image as (height, width, 3) RGB.
+
+    Rotation notes of cameras (EXIF) are ignored: landmarks count the pixels that are stored.
+    """
+    return decode(_bytes(path), path)
+
+
+def read_with_bytes(path: Path) -> tuple[NDArray[np.uint8], bytes]:
+    """Return an image and the bytes of its file."""
+    data = _bytes(path)
+    return decode(data, path), data
+
+
+def _bytes(path: Path) -> bytes:
+    try:
+        return path.read_bytes()
+    except FileNotFoundError as cause:
+        raise ImageError(f"{path}: no such image; the annotations name it") from cause
+    except OSError as cause:
+        raise ImageError(f"{path}: cannot be read ({cause.strerror})") from cause
+
+
+def decode(data: bytes, path: Path) -> NDArray[np.uint8]:
+    """Decode the bytes of an image file."""
+    # OpenCV fills the missing part of a cut JPEG or PNG with grey and says nothing, so look for the end ourselves.
+    cut_jpeg = data[:2] == b"\xff\xd8" and data.rfind(b"\xff\xd9") < data.rfind(b"\xff\xda")
+    cut_png = data[:4] == b"\x89PNG" and b"IEND" not in data[-64:]
+    if cut_jpeg or cut_png:
+        raise ImageError(f"{path}: truncated, the end of the image is missing; copy it again")
+    image = None
+    if data:
+        image = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR_RGB | cv2.IMREAD_IGNORE_ORIENTATION)
+    if image is None:
+        raise ImageError(f"{path}: not an image that OpenCV can decode; known endings: {' '.join(SUFFIXES)}")
+    return np.asarray(image, np.uint8)
+
+
+def crop(image: NDArray[np.uint8], box: NDArray[np.float64], size: int) -> NDArray[np.uint8]:
+    """Cut a square out of an image and scale it.
+
+    Args:
+        image: (height, width, 3).
+        box: (3,) left edge, top edge and side in pixels, edges counted so that the image starts at -0.5.
+        size: pixels of the result.
+
+    Returns:
+        (size, size, 3); what lies outside the image repeats its edge.
+    """
+    left, top, side = box
+    shrink = side / size
+    if shrink > 2:
+        # Bilinear sampling skips pixels when it shrinks by more than two; average them beforehand.
+        factor = 1 / np.floor(shrink)
+        height, width = image.shape[:2]
+        small = cv2.resize(image, (max(1, round(width * factor)), max(1, round(height * factor))), interpolation=cv2.INTER_AREA)
+        ratio = np.array([small.shape[1] / width, small.shape[0] / height])
+        left, top = (np.array([left, top]) + 0.5) * ratio - 0.5
+        scale = ratio * side / size
+        image = np.asarray(small, np.uint8)
+    else:
+        scale = np.array([shrink, shrink])
+    # Centre of crop pixel u lies at left + (u + 0.5) * scale.
+    matrix = np.array([[scale[0], 0, left + scale[0] / 2], [0, scale[1], top + scale[1] / 2]])
+    return np.asarray(
+        cv2.warpAffine(
+            image, matrix, (size, size), flags=cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP, borderMode=cv2.BORDER_REPLICATE
+        ),
+        np.uint8,
+    )
+
+
+class Crops:
+    """The crops of N instances, cut once, kept in a temporary file so that memory stays bounded.
+
+    `crops[i]` is a (size, size, 3) uint8 square that covers `MARGIN` times the instance's box.
+    """
+
+    def __init__(
+        self,
+        root: Path,
+        images: list[str],
+        boxes: NDArray[np.float64],
+        input_size: int,
+        progress: Callable[[int, int], None] | None = None,
+    ):
+        self.size = round(input_size * MARGIN / 2) * 2
+        # The exact factor by which the kept square is larger than the box, after rounding to whole pixels.
+        self.margin = self.size / input_size
+        self._file = tempfile.TemporaryFile()  # noqa: SIM115 (lives as long as the object)
+        shape = (max(len(images), 1), self.size, self.size, 3)
+        self._file.truncate(int(np.prod(shape)))
+        self.pixels: NDArray[np.uint8] = np.memmap(self._file, np.uint8, "r+", shape=shape)
+        last: tuple[str, NDArray[np.uint8]] | None = None
+        for index, (name, box) in enumerate(zip(images, boxes, strict=True)):
+            if last is None or last[0] != name:  # instances of one image are neighbours
+                last = (name, read_image(root / name))
+            grown = box + box[2] * (self.margin - 1) * np.array([-0.5, -0.5, 1.0])
+            self.pixels[index] = crop(last[1], grown, self.size)
+            if progress is not None:
+                progress(index + 1, len(images))
+
+    def __len__(self) -> int:
+        return int(self.pixels.shape[0])
+
+    def __getitem__(self, index: Any) -> NDArray[np.uint8]:
+        return np.asarray(self.pixels[index])

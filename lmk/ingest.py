@@ -1,0 +1,93 @@
+"""From a folder of foreign annotations to iteration `i00`: read, open every image, draw the crops."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from lmk import __version__
+from lmk.annotations import AnnotationSet, default_boxes, make_set
+from lmk.errors import DataError, UnknownName
+from lmk.formats import READERS
+from lmk.images import read_with_bytes
+from lmk.scheme import LandmarkScheme
+
+
+def image_root(source: Path) -> Path:
+    """The folder that image paths are relative to: a folder itself, or the one a file lies in."""
+    return source.parent if source.is_file() else source
+
+
+def ingest(
+    source: Path,
+    format_name: str,
+    scheme: LandmarkScheme,
+    box_scale: float,
+    with_images: bool = True,
+    progress: Callable[[int, int], None] | None = None,
+) -> AnnotationSet:
+    """Read human labels and what the images say about them.
+
+    Every image is decoded once, so that a broken one is found now and not after an hour of training.
+    """
+    if format_name not in READERS:
+        raise UnknownName("format", format_name, READERS)
+    if not source.exists():
+        raise DataError(f"{source}: no such file or folder")
+    table = READERS[format_name](source, scheme, with_images)
+    provenance = {"producer": f"lmk {__version__} ingest", "format": format_name, "box_scale": box_scale}
+    annotations = make_set(table, scheme, provenance, where=str(source))
+    nothing = ~annotations.labelled.any(axis=1)
+    if nothing.any():
+        row = annotations.instances[nothing].iloc[0]
+        raise DataError(f"{source}: {row['image']} instance {row['instance']} has no labelled point; leave it out")
+    if not with_images:
+        return annotations
+    count = annotations.landmarks
+    boxes = annotations.boxes
+    missing = np.isnan(boxes).any(axis=1)
+    boxes = np.where(missing[:, None], default_boxes(annotations.points, box_scale), boxes)
+    names = annotations.instances["image"].tolist()
+    sizes = _look_at_images(image_root(source), names, boxes, progress)
+    filled = annotations.table.assign(
+        width=np.repeat(sizes[:, 0], count),
+        height=np.repeat(sizes[:, 1], count),
+        **{name: np.repeat(boxes[:, i], count) for i, name in enumerate(("box_x", "box_y", "box_size"))},
+    )
+    return AnnotationSet(filled, scheme, provenance)
+
+
+def _look_at_images(
+    root: Path, names: list[str], boxes: NDArray[np.float64], progress: Callable[[int, int], None] | None
+) -> NDArray[np.int64]:
+    """Decode every image, refuse the same face twice, and return (N, 2) width and height."""
+    sizes: dict[str, tuple[int, int]] = {}
+    first_with: dict[bytes, list[int]] = {}
+    content: dict[str, bytes] = {}
+    for index, name in enumerate(names):
+        if name not in sizes:
+            image, data = read_with_bytes(root / name)
+            sizes[name] = (image.shape[1], image.shape[0])
+            content[name] = hashlib.sha256(data).digest()
+        # The same file under two names is common (one copy a face); the same face in it is a mistake: it counts
+        # twice in training and, across splits, leaks the test set.
+        same = first_with.setdefault(content[name], [])
+        for other in same:
+            if names[other] != name and _overlap(boxes[index], boxes[other]) > 0.5:
+                raise DataError(f"{root / name}: the same image and object as {names[other]}; keep one of the two")
+        same.append(index)
+        if progress is not None:
+            progress(index + 1, len(names))
+    return np.array([sizes[name] for name in names])
+
+
+def _overlap(one: NDArray[np.float64], other: NDArray[np.float64]) -> float:
+    """Intersection over union of two squares (left, top, side)."""
+    low = np.maximum(one[:2], other[:2])
+    high = np.minimum(one[:2] + one[2], other[:2] + other[2])
+    both = float(np.prod(np.clip(high - low, 0, None)))
+    return both / float(one[2] ** 2 + other[2] ** 2 - both)

@@ -1,0 +1,165 @@
+"""Annotation sets on disk: one Parquet file a set, equal bytes for equal content, whole or not there.
+
+Positions are rounded to 1/64 pixel and stored as float32.  Scheme and provenance travel in the schema's metadata under
+the key `lmk`; there are no time stamps, because they would make every later stage of a pipeline run again.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from lmk.annotations import COLUMNS, EVIDENCE, OPTIONAL, AnnotationSet
+from lmk.errors import DataError, FormatError
+from lmk.scheme import parse_scheme
+
+VERSION = 1
+_KEY = b"lmk"
+_ROUND = 64  # parts of a pixel
+_TYPES = {
+    "string": pa.string(),
+    "int32": pa.int32(),
+    "int16": pa.int16(),
+    "int8": pa.int8(),
+    "uint8": pa.uint8(),
+    "float32": pa.float32(),
+    "bool": pa.bool_(),
+}
+
+
+@contextmanager
+def replacing(path: Path) -> Iterator[Path]:
+    """Give a temporary path to write to; it becomes `path` when the block ends well, and is removed when it does not.
+
+    Works for a file and for a folder (create it inside the block).  A kill at any moment leaves the old content, or
+    none, never half of the new.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(f".{path.name}.tmp")
+    _remove(temporary)
+    try:
+        yield temporary
+        for file in sorted(temporary.rglob("*")) if temporary.is_dir() else [temporary]:
+            _sync(file)
+        if path.is_dir():
+            _remove(path)  # a folder cannot be renamed over another
+        os.replace(temporary, path)
+        _sync(path.parent)
+    finally:
+        _remove(temporary)
+
+
+def _remove(path: Path) -> None:
+    if path.is_dir():
+        shutil.rmtree(path)
+    else:
+        path.unlink(missing_ok=True)
+
+
+def _sync(path: Path) -> None:
+    handle = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
+
+
+def write_json(content: Any, path: Path) -> None:
+    """Write JSON for people and for `git diff`."""
+    with replacing(path) as temporary:
+        temporary.write_text(json.dumps(content, indent=2, sort_keys=True) + "\n", encoding="utf-8")
+
+
+def write_csv(table: pd.DataFrame, path: Path) -> None:
+    """Write a table for `dvc plots`."""
+    with replacing(path) as temporary:
+        table.to_csv(temporary, index=False, float_format="%.6g", lineterminator="\n")
+
+
+def digest_of(*parts: Any) -> str:
+    """A short name for content: of files by their bytes, of anything else by its JSON."""
+    total = hashlib.sha256()
+    for part in parts:
+        if isinstance(part, Path):
+            with part.open("rb") as file:
+                total.update(hashlib.file_digest(file, "sha256").digest())
+        else:
+            total.update(json.dumps(part, sort_keys=True).encode())
+        total.update(b"\0")
+    return total.hexdigest()[:16]
+
+
+def write_annotations(annotations: AnnotationSet, path: Path) -> None:
+    """Write a set; the same content gives the same bytes, whatever the order of rows or the float noise below 1/64."""
+    table = annotations.table.sort_values(["image", "instance", "landmark"], kind="stable")
+    columns = [name for name in [*COLUMNS, *EVIDENCE] if name in table or name not in OPTIONAL]
+    fields = [pa.field(name, _TYPES[{**COLUMNS, **EVIDENCE}[name]]) for name in columns]
+    header = {"version": VERSION, "scheme": annotations.scheme.to_json(), "provenance": annotations.provenance}
+    schema = pa.schema(fields, metadata={_KEY: json.dumps(header, sort_keys=True).encode()})
+    arrays = [_to_arrow(table[field.name], field.type) for field in fields]
+    floats = [field.name for field in fields if field.type == pa.float32()]
+    with replacing(path) as temporary:
+        pq.write_table(
+            pa.Table.from_arrays(arrays, schema=schema),
+            temporary,
+            compression="zstd",
+            compression_level=3,
+            use_dictionary=[name for name in columns if name not in floats],
+            column_encoding=dict.fromkeys(floats, "BYTE_STREAM_SPLIT"),
+            row_group_size=1 << 20,
+            store_schema=True,
+            write_statistics=True,
+        )
+
+
+def _to_arrow(column: pd.Series[Any], kind: pa.DataType) -> pa.Array:
+    null = column.isna().to_numpy(np.bool_)
+    if kind == pa.string():
+        return pa.array([None if gone else str(value) for value, gone in zip(column, null, strict=True)], kind)
+    values = column.to_numpy(np.float64, na_value=0.0, copy=True)
+    values[null] = 0
+    if column.name in ("x", "y"):
+        values = np.round(values * _ROUND) / _ROUND + 0.0  # no negative zero
+    return pa.array(values.astype(kind.to_pandas_dtype()), kind, mask=null)
+
+
+def read_annotations(path: Path) -> AnnotationSet:
+    """Read a set that `write_annotations` wrote."""
+    if not path.is_file():
+        raise DataError(f"{path}: no such annotation set; `lmk ingest` makes one")
+    try:
+        # Strict about what is there; a damaged page surfaces as an ArrowException or an OSError.
+        table = pq.read_table(path, memory_map=False)
+    except (pa.ArrowException, OSError, ValueError) as cause:
+        raise FormatError(f"{path}: not a whole Parquet file ({' '.join(str(cause).split())[:120]})") from cause
+    metadata = table.schema.metadata or {}
+    if _KEY not in metadata:
+        raise FormatError(f"{path}: a Parquet file, but not an annotation set of lmk; `lmk ingest` makes one")
+    header = json.loads(metadata[_KEY])
+    if header["version"] > VERSION:
+        raise FormatError(
+            f"{path}: written by a newer lmk (version {header['version']} of the file, this one reads {VERSION}); "
+            "upgrade lmk"
+        )
+    scheme = parse_scheme(json.dumps(header["scheme"]), where=str(path))
+    frame = pd.DataFrame({name: _from_arrow(table[name]) for name in table.column_names})
+    return AnnotationSet(frame, scheme, header["provenance"])
+
+
+def _from_arrow(column: pa.ChunkedArray) -> Any:
+    if column.type == pa.string():
+        return column.to_pandas()
+    if column.type == pa.bool_() and column.null_count:
+        column = column.cast(pa.uint8())
+    return column.to_numpy().copy()
