@@ -62,11 +62,10 @@ class HourglassParams(Section):
 
     @model_validator(mode="after")
     def _sizes_fit(self) -> HourglassParams:
-        ratio = self.input_size / self.heatmap_size
-        if ratio not in (1, 2, 4):
-            raise ValueError("input_size must be 1, 2 or 4 times heatmap_size")
         if self.input_size % (4 * 2**self.depth):
             raise ValueError(f"input_size must be a multiple of {4 * 2**self.depth} (4 times 2 to the depth)")
+        if self.input_size / self.heatmap_size not in (1, 2, 4):
+            raise ValueError("input_size must be 1, 2 or 4 times heatmap_size")
         return self
 
 
@@ -234,10 +233,15 @@ def parse_section(kind: type[AnySection], raw: Any, where: str) -> AnySection:
     except ValidationError as cause:
         errors = cause.errors()
         first, more = errors[0], len(errors) - 1
-        path = ".".join(str(part) for part in first["loc"] if part not in ("hourglass", "resnet"))
+        path = ".".join(str(part) for part in _without_tag(first["loc"]))
         what = _explain(kind, first)
         tail = f" (and {more} more)" if more else ""
         raise ConfigError(f"{where}: {path}: {what}{tail}" if path else f"{where}: {what}{tail}") from cause
+
+
+def _without_tag(loc: tuple[Any, ...]) -> tuple[Any, ...]:
+    """Drop what pydantic puts behind the name of a downstream model: the member of the union that it took."""
+    return loc[:3] + loc[4:] if loc[:2] == ("downstream", "models") else loc
 
 
 def _explain(kind: type[Section], error: Any) -> str:
@@ -252,19 +256,23 @@ def _explain(kind: type[Section], error: Any) -> str:
 
 
 def _fields_at(kind: Any, path: Sequence[Any]) -> list[str]:
-    """Field names of the section that `path` leads to."""
+    """Field names of the section that `path` leads to; a part may be a field, a key of a mapping or a union's tag."""
     for part in path:
-        options = [kind, *get_args(kind)]
-        for option in list(options):
-            options.extend(get_args(option))
-        sections = [option for option in options if isinstance(option, type) and issubclass(option, Section)]
+        sections = _sections(kind)
+        tagged = [s for s in sections if "kind" in s.model_fields and part in get_args(s.model_fields["kind"].annotation)]
         named = [s for s in sections if part in s.model_fields]
         if named:
             kind = named[0].model_fields[part].annotation
-        elif len(sections) > 1:  # a member of a union, by its tag
-            kind = next((s for s in sections if part in get_args(s.model_fields["kind"].annotation)), kind)
-    found = [kind, *get_args(kind)]
-    return sorted({name for s in found if isinstance(s, type) and issubclass(s, Section) for name in s.model_fields})
+        elif tagged:
+            kind = tagged[0]
+    return sorted({name for section in _sections(kind) for name in section.model_fields})
+
+
+def _sections(kind: Any) -> list[type[Section]]:
+    """The classes of sections inside a type, however wrapped."""
+    if isinstance(kind, type) and issubclass(kind, Section):
+        return [kind]
+    return [section for inner in get_args(kind) for section in _sections(inner)]
 
 
 def _apply(raw: dict[str, Any], setting: str) -> None:

@@ -18,6 +18,11 @@ SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".tif", ".tiff", ".webp", ".ppm", "
 MARGIN = 1.25
 
 
+def image_root(source: Path) -> Path:
+    """The folder that image paths are relative to: a folder itself, or the one a file lies in."""
+    return source.parent if source.is_file() else source
+
+
 def read_image(path: Path) -> NDArray[np.uint8]:
     """Return an image as (height, width, 3) RGB.
 

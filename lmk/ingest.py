@@ -13,13 +13,8 @@ from lmk import __version__
 from lmk.annotations import AnnotationSet, default_boxes, make_set
 from lmk.errors import DataError, UnknownName
 from lmk.formats import READERS
-from lmk.images import read_with_bytes
+from lmk.images import image_root, read_with_bytes
 from lmk.scheme import LandmarkScheme
-
-
-def image_root(source: Path) -> Path:
-    """The folder that image paths are relative to: a folder itself, or the one a file lies in."""
-    return source.parent if source.is_file() else source
 
 
 def ingest(
@@ -52,19 +47,19 @@ def ingest(
     missing = np.isnan(boxes).any(axis=1)
     boxes = np.where(missing[:, None], default_boxes(annotations.points, box_scale), boxes)
     names = annotations.instances["image"].tolist()
-    sizes = _look_at_images(image_root(source), names, boxes, progress)
+    sizes, pixels = _look_at_images(image_root(source), names, boxes, progress)
     filled = annotations.table.assign(
         width=np.repeat(sizes[:, 0], count),
         height=np.repeat(sizes[:, 1], count),
         **{name: np.repeat(boxes[:, i], count) for i, name in enumerate(("box_x", "box_y", "box_size"))},
     )
-    return AnnotationSet(filled, scheme, provenance)
+    return AnnotationSet(filled, scheme, {**provenance, "images": pixels})
 
 
 def _look_at_images(
     root: Path, names: list[str], boxes: NDArray[np.float64], progress: Callable[[int, int], None] | None
-) -> NDArray[np.int64]:
-    """Decode every image, refuse the same face twice, and return (N, 2) width and height."""
+) -> tuple[NDArray[np.int64], str]:
+    """Decode every image, refuse the same face twice, and return (N, 2) width and height and a digest of all files."""
     sizes: dict[str, tuple[int, int]] = {}
     first_with: dict[bytes, list[int]] = {}
     content: dict[str, bytes] = {}
@@ -82,7 +77,8 @@ def _look_at_images(
         same.append(index)
         if progress is not None:
             progress(index + 1, len(names))
-    return np.array([sizes[name] for name in names])
+    total = hashlib.sha256(b"".join(content[name] for name in sorted(content)))
+    return np.array([sizes[name] for name in names]), total.hexdigest()[:16]
 
 
 def _overlap(one: NDArray[np.float64], other: NDArray[np.float64]) -> float:

@@ -47,20 +47,21 @@ def replacing(path: Path) -> Iterator[Path]:
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f".{path.name}.tmp")
-    _remove(temporary)
+    remove(temporary)
     try:
         yield temporary
         for file in sorted(temporary.rglob("*")) if temporary.is_dir() else [temporary]:
             _sync(file)
-        if path.is_dir():
-            _remove(path)  # a folder cannot be renamed over another
+        if path.is_dir() and temporary.is_dir():
+            remove(path)  # a folder cannot be renamed over another
         os.replace(temporary, path)
         _sync(path.parent)
     finally:
-        _remove(temporary)
+        remove(temporary)
 
 
-def _remove(path: Path) -> None:
+def remove(path: Path) -> None:
+    """Remove a file or a folder, if it is there."""
     if path.is_dir():
         shutil.rmtree(path)
     else:

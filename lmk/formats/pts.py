@@ -1,6 +1,7 @@
 """`.pts` files of iBUG and menpo: one file an image, beside it, counting pixels from 1.
 
 A folder is read with all that is below it.  Where its top folders are called train, val or test, they are the splits.
+An `annotators.csv` in it, `image,annotator`, says who labelled what.
 """
 
 from __future__ import annotations
@@ -16,6 +17,9 @@ from lmk.errors import DataError, FormatError, ImageError, SchemeError
 from lmk.images import SUFFIXES
 from lmk.scheme import LandmarkScheme
 from lmk.store import replacing
+
+
+ANNOTATORS = "annotators.csv"
 
 
 def read_pts(path: Path) -> NDArray[np.float64]:
@@ -57,7 +61,7 @@ def read_pts_folder(source: Path, scheme: LandmarkScheme, with_images: bool) -> 
         splits.append(relative.parts[0] if has_splits and len(relative.parts) > 1 else "train")
     flat = np.concatenate(rows)
     count = scheme.size
-    return pd.DataFrame(
+    table = pd.DataFrame(
         {
             "image": np.repeat(np.array(images, dtype=object), count),
             "instance": 0,
@@ -67,6 +71,16 @@ def read_pts_folder(source: Path, scheme: LandmarkScheme, with_images: bool) -> 
             "split": np.repeat(np.array(splits, dtype=object), count),
         }
     )
+    if (source / ANNOTATORS).is_file():
+        table["annotator"] = table["image"].map(_read_annotators(source / ANNOTATORS))
+    return table
+
+
+def _read_annotators(path: Path) -> dict[str, str]:
+    listed = pd.read_csv(path, dtype=str)
+    if list(listed) != ["image", "annotator"]:
+        raise FormatError(f"{path}: the header must be image,annotator, not {','.join(listed)}")
+    return dict(zip(listed["image"], listed["annotator"], strict=True))
 
 
 def _image_beside(file: Path, required: bool) -> Path:
@@ -83,6 +97,13 @@ def _image_beside(file: Path, required: bool) -> Path:
     return there[0] if there else file.with_suffix("")
 
 
+def write_pts(path: Path, points: NDArray[np.float64], decimals: int) -> None:
+    """Write points (K, 2), counted from 0, as one `.pts` file, which counts from 1."""
+    lines = [f"{x:.{decimals}f} {y:.{decimals}f}" for x, y in points + 1]
+    text = "\n".join(["version: 1", f"n_points: {len(points)}", "{", *lines, "}"]) + "\n"
+    path.write_text(text, encoding="utf-8")
+
+
 def write_pts_folder(annotations: AnnotationSet, target: Path) -> None:
     """Write one `.pts` an image, counted from 1; images with several instances get `_1`, `_2`, … behind their name."""
     if not annotations.labelled.all():
@@ -93,7 +114,5 @@ def write_pts_folder(annotations: AnnotationSet, target: Path) -> None:
         name = PurePosixPath(str(row.image)).with_suffix("")
         if several[row.Index]:
             name = name.with_name(f"{name.name}_{row.instance}")
-        lines = [f"{x + 1:.6f} {y + 1:.6f}" for x, y in points]
-        text = "\n".join(["version: 1", f"n_points: {len(points)}", "{", *lines, "}"]) + "\n"
         with replacing(target / f"{name}.pts") as temporary:
-            temporary.write_text(text, encoding="utf-8")
+            write_pts(temporary, points, decimals=6)  # a 64th of a pixel is .015625

@@ -1,0 +1,39 @@
+# Each target makes its environment when it is missing or older than what it is made from.
+VENV := .venv
+PYTHON ?= python3
+STAMP := $(VENV)/.made
+BIN := $(VENV)/bin
+# `python` in dvc.yaml is the environment's.
+export PATH := $(CURDIR)/$(BIN):$(PATH)
+export DO_NOT_TRACK := 1
+
+.PHONY: setup run test check format clean
+
+setup: $(STAMP)
+
+$(STAMP): pyproject.toml constraints.txt
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null || \
+		{ echo "$(PYTHON) is not Python 3.11 or newer; name one that is: make PYTHON=/path/to/python3.11"; exit 1; }
+	$(PYTHON) -m venv --clear $(VENV)
+	$(BIN)/pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[pipeline,dev]'
+	touch $@
+
+run: $(STAMP)
+	$(BIN)/dvc repro
+	@$(BIN)/python -m pipelines results
+
+test: $(STAMP)
+	$(BIN)/python -m pytest
+
+check: $(STAMP)
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+
+format: $(STAMP)
+	$(BIN)/ruff format .
+	$(BIN)/ruff check --fix .
+
+# What was made, and not what it was made from: the environment and DVC's cache stay.
+clean:
+	rm -rf artifacts build *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis

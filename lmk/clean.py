@@ -1,0 +1,73 @@
+"""Clean a dataset from end to end, in one process; each step is what the pipeline's stage of that name does."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from lmk.audit.report import write_report
+from lmk.config import Params
+from lmk.evaluation import label_metrics
+from lmk.fitting import cut_crops, fit
+from lmk.images import image_root
+from lmk.ingest import ingest
+from lmk.progress import Progress
+from lmk.refine.iteration import run_iteration
+from lmk.scheme import load_scheme
+from lmk.store import remove, write_annotations, write_json
+from lmk.truth import read_truth
+from lmk.validation import enforce
+from lmk.workspace import Workspace
+
+
+def clean(source: Path, params: Params, out: Path) -> Workspace:
+    """Read human labels, train, refine as often as the schedule says, and write the report.
+
+    Run it again after a kill, and it goes on: a network that is there and was trained on these very labels with these
+    very parameters is not trained again.
+    """
+    paths = Workspace(out)
+    images = image_root(source)
+    scheme = load_scheme(params.data.scheme)
+    truth = read_truth(params.data.truth, scheme)
+    human = ingest(
+        source, params.data.format, scheme, params.data.box_scale, progress=Progress("reading labels", "images")
+    )
+    verdict = enforce(
+        human, params.validation, name="i00", docs=paths.data_docs("i00"), rejected=paths.rejected
+    )
+    write_annotations(human, paths.annotations("i00"))
+    write_json(verdict, paths.verdict("i00"))
+    crops = cut_crops(human, images, params.model.input_size)
+    unfinished = fit(
+        labels=paths.annotations("i00"),
+        images=images,
+        network=params.model,
+        training=params.training,
+        augmentation=params.augmentation,
+        target=paths.model("i00"),
+        work=paths.work,
+        title="baseline",
+        crops=crops,
+    )
+    remove(unfinished)
+    for name in params.refine.chain()[1:]:
+        run_iteration(
+            name,
+            params.refine.schedule[name],
+            images,
+            params.model,
+            params.training,
+            params.augmentation,
+            params.alignment,
+            params.validation,
+            paths,
+            crops,
+        )
+    sets = paths.read_chain(params.refine)
+    metrics: dict[str, Any] = {}
+    if truth is not None:
+        metrics = label_metrics(sets, truth, params.evaluation)
+        write_json(metrics, paths.metrics)
+    write_report(sets, images, metrics, paths.report, {})
+    return paths

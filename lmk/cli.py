@@ -1,0 +1,357 @@
+"""`lmk …`: arguments to functions, nothing else.  Heavy things are imported inside the commands that need them."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from lmk.errors import DataError, LmkError
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+    from lmk.annotations import AnnotationSet
+    from lmk.config import Params
+
+FORMATS = ("csv", "pts")  # a test holds this to lmk.formats.READERS, which takes a second to import
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Run one command; the exit code is 0 done, 1 the user's data, 2 the command line, 3 a gate said no."""
+    parsed = parser().parse_args(arguments)
+    command: Callable[[argparse.Namespace], None] = parsed.command
+    return run_cleanly(lambda: command(parsed))
+
+
+def run_cleanly(work: Callable[[], None]) -> int:
+    """Turn a user's mistake, or what the system refuses, into one line and an exit code."""
+    try:
+        work()
+    except LmkError as error:
+        print(f"lmk: {error}", file=sys.stderr)
+        return error.exit_code
+    except BrokenPipeError:
+        # The reader of our output left, as `head` does; nothing more can be said to it.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
+    except KeyboardInterrupt:
+        print("lmk: stopped; run the same command again to go on", file=sys.stderr)
+        return 130
+    except OSError as error:
+        place = f"{error.filename}: " if error.filename else ""
+        print(f"lmk: {place}{error.strerror or error}; nothing was left half written", file=sys.stderr)
+        return 1
+    return 0
+
+
+def parser() -> argparse.ArgumentParser:
+    """The whole command line."""
+    top = argparse.ArgumentParser(
+        prog="lmk",
+        description="Find what a landmark dataset's annotators meant: train a detector on human labels, search around "
+        "every label for the position that the whole dataset agrees on, train on, repeat, and show what moved.",
+        epilog="Start with: lmk clean PHOTOS --format pts --scheme ibug68 --out cleaned",
+    )
+    commands = top.add_subparsers(title="commands", metavar="COMMAND", required=True)
+
+    def add(name: str, command: Callable[[argparse.Namespace], None], help_: str, more: str) -> argparse.ArgumentParser:
+        sub = commands.add_parser(
+            name,
+            help=help_,
+            description=f"{help_[0].upper()}{help_[1:]}. {more}",
+        )
+        sub.set_defaults(command=command)
+        return sub
+
+    render = add(
+        "render",
+        _render,
+        "draw faces with exact landmarks and noisy human labels",
+        "OUT/faces holds images with .pts labels, as an annotator would hand them over; OUT/truth/truth.csv the exact "
+        "positions, for evaluation only.",
+    )
+    render.add_argument("out", type=Path, metavar="OUT", help="a new folder")
+    render.add_argument("--count", type=_positive, required=True, help="how many faces")
+    render.add_argument("--seed", type=int, default=0, help="another seed, other faces (default 0)")
+    render.add_argument("--size", type=_positive, default=128, help="pixels of the square images (default 128)")
+    render.add_argument("--noise", default="default", help="default, annotators, none, … (default: default)")
+    render.add_argument("--splits", help="put the faces into splits: train=500,val=100,test=100 (sums up to COUNT)")
+    render.add_argument("--sheet", type=Path, help="also draw a contact sheet of labels against truth, as PNG")
+
+    ingest = add(
+        "ingest",
+        _ingest,
+        "read images and human labels into an annotation set",
+        "Every image is opened and every label checked. A set is one Parquet file: what was labelled, where, in which "
+        "split, and by whom.",
+    )
+    _source(ingest)
+    ingest.add_argument("--no-images", action="store_true", help="labels alone, for `lmk diff` and for converting")
+    ingest.add_argument("-o", "--output", type=Path, required=True, metavar="SET.parquet")
+    _parameters(ingest)
+
+    clean = add(
+        "clean",
+        _clean,
+        "clean a dataset from end to end",
+        "Leaves OUT/annotations/i00.parquet (the human labels), i01.parquet, … (refined), OUT/models and "
+        "OUT/report/index.html. Run the same command again after an interruption and it goes on.",
+    )
+    _source(clean)
+    clean.add_argument("--out", type=Path, required=True, metavar="OUT", help="folder for the results")
+    _parameters(clean)
+
+    train = add(
+        "train",
+        _train,
+        "train a detector on an annotation set",
+        "Learns from split train, watches val, never sees test; goes on after an interruption.",
+    )
+    train.add_argument("set", type=Path, metavar="SET.parquet")
+    train.add_argument("--images", type=Path, required=True, metavar="DIR", help="folder that image paths start from")
+    train.add_argument("--start", type=Path, metavar="MODEL", help="go on from this model instead of from scratch")
+    train.add_argument("-o", "--output", type=Path, required=True, metavar="MODEL", help="folder of the model")
+    _parameters(train)
+
+    refine = add(
+        "refine",
+        _refine,
+        "search better labels with a model",
+        "Moves the points of split train to where label and heatmap agree (section `alignment` of the parameters), and "
+        "writes them with the evidence for each.",
+    )
+    refine.add_argument("set", type=Path, metavar="SET.parquet")
+    refine.add_argument("--model", type=Path, required=True, metavar="MODEL")
+    refine.add_argument("--images", type=Path, required=True, metavar="DIR", help="folder that image paths start from")
+    refine.add_argument("--human", type=Path, metavar="SET", help="the human labels (default: SET.parquet itself)")
+    refine.add_argument("--refiner", default="align", help="align, or keep: the control that moves nothing")
+    refine.add_argument("-o", "--output", type=Path, required=True, metavar="OUT.parquet")
+    _parameters(refine)
+
+    evaluate = add(
+        "evaluate",
+        _evaluate,
+        "measure labels, or a model's predictions",
+        "Prints errors in % of every normaliser as JSON. With --model, its predictions on a split of SET; without, the "
+        "labels of split train against --truth.",
+    )
+    evaluate.add_argument("set", type=Path, metavar="SET.parquet")
+    evaluate.add_argument("--truth", metavar="FILE", help="exact positions: long CSV or an annotation set")
+    evaluate.add_argument("--model", type=Path, metavar="MODEL")
+    evaluate.add_argument("--images", type=Path, metavar="DIR", help="with --model: where image paths start from")
+    evaluate.add_argument("--split", default="test", choices=["train", "val", "test"], help="with --model (default test)")
+    _parameters(evaluate)
+
+    log = add("log", _log, "list the iterations in a folder", "Parent, parameters, counts, mean and p95 drift of each.")
+    log.add_argument("dir", type=Path, metavar="DIR", help="what `lmk clean` wrote, or artifacts/ of a pipeline")
+    log.add_argument("--json", action="store_true", help="for programs")
+
+    diff = add(
+        "diff",
+        _diff,
+        "compare two sets point by point",
+        "Distances in pixels, and their parts along and across the contour at each point of A.",
+    )
+    diff.add_argument("a", type=Path, metavar="A.parquet")
+    diff.add_argument("b", type=Path, metavar="B.parquet")
+    diff.add_argument("--json", action="store_true", help="for programs")
+    return top
+
+
+def _source(sub: argparse.ArgumentParser) -> None:
+    sub.add_argument("source", type=Path, metavar="SRC", help="folder of images and labels, or one file of labels")
+    sub.add_argument("--format", default="pts", help=f"what SRC is: {', '.join(FORMATS)} (default pts)")
+    sub.add_argument("--scheme", help="what the points mean: a name such as ibug68, or your own .json file")
+
+
+def _parameters(sub: argparse.ArgumentParser) -> None:
+    sub.add_argument("--params", type=Path, metavar="FILE", help="parameters (default: the profile that lmk comes with)")
+    sub.add_argument(
+        "--set",
+        action="append",
+        default=[],
+        dest="settings",
+        metavar="SECTION.FIELD=VALUE",
+        help="change one parameter, as in alignment.prior_weight=0.05; may be repeated",
+    )
+
+
+def _positive(text: str) -> int:
+    number = int(text)
+    if number < 1:
+        raise argparse.ArgumentTypeError(f"{text} is not a positive number")
+    return number
+
+
+def _load(arguments: argparse.Namespace) -> Params:
+    from lmk.config import default_profile, load_params
+
+    settings = list(arguments.settings)
+    if getattr(arguments, "source", None) is not None:
+        settings.append(f"data.root={json.dumps(str(arguments.source))}")
+        settings.append(f"data.format={json.dumps(arguments.format)}")
+        if arguments.scheme:
+            settings.append(f"data.scheme={json.dumps(arguments.scheme)}")
+    return load_params(arguments.params or default_profile(), settings)
+
+
+def _render(arguments: argparse.Namespace) -> None:
+    from lmk.progress import Progress
+    from lmk.synth.sheet import contact_sheet
+    from lmk.synth.write import render_dataset
+
+    splits = {"": arguments.count}
+    if arguments.splits:
+        splits = _parse_splits(arguments.splits, arguments.count)
+    progress = Progress("rendering", "faces")
+    render_dataset(arguments.out, splits, arguments.seed, arguments.size, arguments.noise, progress)
+    if arguments.sheet:
+        contact_sheet(arguments.sheet, arguments.out, rows=3, columns=6, tile=256)
+    print(f"{arguments.out}/faces: images and human labels; {arguments.out}/truth: exact positions")
+
+
+def _parse_splits(text: str, count: int) -> dict[str, int]:
+    from lmk.annotations import SPLITS
+
+    try:
+        splits = {name: int(number) for name, number in (part.split("=") for part in text.split(","))}
+    except ValueError as cause:
+        raise DataError(f"--splits {text}: write it as train=500,val=100,test=100") from cause
+    if not splits.keys() <= set(SPLITS) or min(splits.values()) < 1 or sum(splits.values()) != count:
+        raise DataError(f"--splits {text}: names are {', '.join(SPLITS)}, and the numbers add up to --count {count}")
+    return splits
+
+
+def _ingest(arguments: argparse.Namespace) -> None:
+    from lmk.ingest import ingest
+    from lmk.progress import Progress
+    from lmk.scheme import load_scheme
+    from lmk.store import write_annotations
+    from lmk.validation import enforce
+
+    params = _load(arguments)
+    scheme = load_scheme(params.data.scheme)
+    annotations = ingest(
+        arguments.source,
+        arguments.format,
+        scheme,
+        params.data.box_scale,
+        not arguments.no_images,
+        Progress("reading labels", "images"),
+    )
+    out: Path = arguments.output
+    enforce(annotations, params.validation, name=out.stem, docs=None, rejected=out.parent / "rejected")
+    write_annotations(annotations, out)
+    print(f"{out}: {len(annotations.instances)} instances with {annotations.landmarks} points, scheme {scheme.name}")
+
+
+def _clean(arguments: argparse.Namespace) -> None:
+    from lmk.audit.drift import format_log, log_rows
+    from lmk.clean import clean
+
+    paths = clean(arguments.source, _load(arguments), arguments.out)
+    print(format_log(log_rows(paths.read_all())))
+    print(f"report: {paths.report}")
+
+
+def _train(arguments: argparse.Namespace) -> None:
+    from lmk.fitting import fit
+    from lmk.store import remove
+
+    params = _load(arguments)
+    out: Path = arguments.output
+    unfinished = fit(
+        labels=_existing(arguments.set, "annotation set"),
+        images=_existing(arguments.images, "folder of images"),
+        network=params.model,
+        training=params.training,
+        augmentation=params.augmentation,
+        target=out,
+        work=out.parent / ".work",
+        title="training",
+        start=arguments.start,
+    )
+    remove(unfinished)
+    print(f"{out}: trained on {arguments.set}")
+
+
+def _refine(arguments: argparse.Namespace) -> None:
+    from lmk.config import Iteration
+    from lmk.refine.iteration import search_labels
+    from lmk.store import read_annotations, write_annotations
+
+    params = _load(arguments)
+    before = read_annotations(arguments.set)
+    number = int(before.table["iteration"].max())
+    iteration = Iteration(prev=f"i{number:02d}", refiner=arguments.refiner, images=0, learning_rate=1.0)
+    refined = search_labels(
+        arguments.human or arguments.set,
+        arguments.set,
+        arguments.model,
+        _existing(arguments.images, "folder of images"),
+        params.alignment,
+        iteration,
+        f"i{number + 1:02d}",
+    )
+    write_annotations(refined, arguments.output)
+    print(f"{arguments.output}: iteration {number + 1}; see what moved: lmk diff {arguments.set} {arguments.output}")
+
+
+def _evaluate(arguments: argparse.Namespace) -> None:
+    from lmk.evaluation import aligned_with, label_table, model_tables
+    from lmk.store import read_annotations
+    from lmk.truth import read_truth
+
+    params = _load(arguments)
+    labels = read_annotations(arguments.set)
+    truth = read_truth(arguments.truth, labels.scheme)
+    if arguments.model is None:
+        if truth is None:
+            raise DataError("nothing to measure against: name --truth FILE, or a --model and its --images DIR")
+        print(json.dumps(label_table(labels, truth, params.evaluation.failure), indent=2))
+        return
+    if arguments.images is None:
+        raise DataError(f"--model {arguments.model}: name the folder of the images too, with --images DIR")
+    chosen = labels.select(labels.in_split(arguments.split))
+    if not len(chosen.instances):
+        raise DataError(f"{arguments.set}: no instances in split {arguments.split}; choose another with --split")
+    known = aligned_with(truth, chosen) if truth else None
+    points = _predictions(arguments.model, chosen, arguments.images)
+    print(json.dumps(model_tables(points, chosen, known, arguments.split, params.evaluation.failure), indent=2))
+
+
+def _predictions(model: Path, chosen: AnnotationSet, images: Path) -> NDArray[np.float64]:
+    from lmk.inference import predict
+    from lmk.models import load_model
+    from lmk.fitting import cut_crops
+
+    network = load_model(model, chosen.scheme)
+    return predict(network, chosen, cut_crops(chosen, images, network.params.input_size), mirror=False)
+
+
+def _log(arguments: argparse.Namespace) -> None:
+    from lmk.audit.drift import format_log, log_rows
+    from lmk.workspace import Workspace
+
+    rows = log_rows(Workspace(arguments.dir).read_all())
+    print(json.dumps(rows, indent=2) if arguments.json else format_log(rows))
+
+
+def _diff(arguments: argparse.Namespace) -> None:
+    from lmk.audit.drift import compare, format_compare
+    from lmk.store import read_annotations
+
+    result = compare(read_annotations(arguments.a), read_annotations(arguments.b))
+    print(json.dumps(result, indent=2) if arguments.json else format_compare(result))
+
+
+def _existing(path: Path, what: str) -> Path:
+    if not path.exists():
+        raise DataError(f"{path}: no such {what}")
+    return path

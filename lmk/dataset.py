@@ -1,0 +1,142 @@
+"""Training batches: crops and points, rotated, mirrored, coloured and covered, all on tensors.
+
+Points are in parts of the crop, -1 at its left or top edge and 1 at the other.  The batch of a step depends on the seed
+and the step alone, so that a training that was killed goes on as if it had not been.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from lmk.annotations import AnnotationSet
+from lmk.config import AugmentationParams
+from lmk.images import Crops
+
+
+class Batch(NamedTuple):
+    """What a network is trained on."""
+
+    images: Tensor  # (B, 3, S, S), about zero
+    points: Tensor  # (B, K, 2)
+    weight: Tensor  # (B, K), 0 where there is no label
+
+
+def to_crop(points: Tensor, boxes: Tensor) -> Tensor:
+    """Image pixels (N, K, 2) to parts of the crops (N, 3)."""
+    corner, side = boxes[:, None, :2], boxes[:, None, 2:]
+    return (points - corner) / side * 2 - 1
+
+
+def from_crop(points: Tensor, boxes: Tensor) -> Tensor:
+    """Parts of the crops to image pixels."""
+    corner, side = boxes[:, None, :2], boxes[:, None, 2:]
+    return (points + 1) / 2 * side + corner
+
+
+def to_tensor(pixels: np.ndarray) -> Tensor:
+    """(B, S, S, 3) uint8 to (B, 3, S, S) float about zero."""
+    return torch.from_numpy(np.ascontiguousarray(pixels)).permute(0, 3, 1, 2).float() / 64 - 2
+
+
+class TrainingData:
+    """The labelled instances of one split, as random batches."""
+
+    def __init__(
+        self, annotations: AnnotationSet, crops: Crops, input_size: int, augmentation: AugmentationParams, seed: int
+    ):
+        self.crops, self.input_size, self.augmentation, self.seed = crops, input_size, augmentation, seed
+        points = torch.from_numpy(annotations.points.copy())
+        self.points = to_crop(points, torch.from_numpy(annotations.boxes.copy())).float().nan_to_num(0)
+        self.weight = torch.from_numpy(annotations.labelled.astype(np.float32))
+        self.flip = torch.from_numpy(annotations.scheme.flip) if annotations.scheme.mirror else None
+
+    def __len__(self) -> int:
+        return len(self.points)
+
+    def batch(self, step: int, size: int) -> Batch:
+        """The batch of a step: instances in the order of a fresh shuffle each time round, changed at random."""
+        chosen = torch.stack([self._instance(step * size + i) for i in range(size)])
+        random = torch.Generator().manual_seed(self.seed * 1_000_003 + step)
+        matrix, mirrored = random_views(size, self.augmentation, self.flip is not None, random)
+        pixels = to_tensor(self.crops[chosen.numpy()])
+        images = view(pixels, matrix, self.input_size, self.crops.margin)
+        images = _cover(_colour(images, self.augmentation.colour, random), self.augmentation.occlusion, random)
+        points, weight = apply_view(self.points[chosen], matrix), self.weight[chosen]
+        if self.flip is not None:
+            points = torch.where(mirrored[:, None, None], points[:, self.flip], points)
+            weight = torch.where(mirrored[:, None], weight[:, self.flip], weight)
+        return Batch(images, points, weight)
+
+    def _instance(self, position: int) -> Tensor:
+        turn, place = divmod(position, len(self))
+        if getattr(self, "_turn", None) != turn:
+            self._turn = turn
+            self._order = torch.randperm(len(self), generator=torch.Generator().manual_seed(self.seed * 7919 + turn))
+        return self._order[place]
+
+
+def random_views(
+    count: int, augmentation: AugmentationParams, may_flip: bool, random: torch.Generator
+) -> tuple[Tensor, Tensor]:
+    """Draw how each image is looked at.
+
+    Returns:
+        (B, 2, 3) matrices from a place in the new image to its place in the old crop, both in parts of the crop, and
+        (B,) which of them mirror.
+    """
+    angle = torch.randn(count, generator=random) * math.radians(augmentation.rotation)
+    scale = torch.exp(torch.randn(count, generator=random) * augmentation.scale)
+    shift = torch.randn(count, 2, generator=random) * 2 * augmentation.shift
+    mirrored = (torch.rand(count, generator=random) < 0.5) & (augmentation.flip and may_flip)
+    sign = torch.where(mirrored, -1.0, 1.0)
+    cosine, sine = torch.cos(angle) * scale, torch.sin(angle) * scale
+    rows = [torch.stack([cosine * sign, -sine, shift[:, 0]], -1), torch.stack([sine * sign, cosine, shift[:, 1]], -1)]
+    return torch.stack(rows, 1), mirrored
+
+
+def apply_view(points: Tensor, matrix: Tensor) -> Tensor:
+    """Where points of the old crop, (B, K, 2), are in the new image."""
+    linear, shift = matrix[:, :, :2], matrix[:, :, 2]
+    moved: Tensor = torch.linalg.solve(linear, (points - shift[:, None]).transpose(1, 2)).transpose(1, 2)
+    return moved
+
+
+def view(pixels: Tensor, matrix: Tensor, size: int, margin: float) -> Tensor:
+    """Look at crops that are `margin` times larger than the box, (B, 3, C, C), through matrices, (B, 2, 3)."""
+    grid = functional.affine_grid(matrix / margin, [len(pixels), 3, size, size], align_corners=False)
+    return functional.grid_sample(pixels, grid, mode="bilinear", padding_mode="border", align_corners=False)
+
+
+def centre(crops: Crops, chosen: np.ndarray, size: int) -> Tensor:
+    """The boxes of the chosen instances as they are, (B, 3, S, S)."""
+    pixels = to_tensor(crops[chosen])
+    still = torch.tensor([[[1.0, 0, 0], [0, 1.0, 0]]]).expand(len(pixels), -1, -1)
+    return view(pixels, still, size, crops.margin)
+
+
+def _colour(images: Tensor, strength: float, random: torch.Generator) -> Tensor:
+    shape = (len(images), 1, 1, 1)
+    contrast = torch.exp(torch.randn(shape, generator=random) * strength)
+    brightness = torch.randn(shape, generator=random) * strength * 2
+    tint = torch.randn((len(images), 3, 1, 1), generator=random) * strength / 2
+    return images * contrast + brightness + tint
+
+
+def _cover(images: Tensor, probability: float, random: torch.Generator) -> Tensor:
+    """Put a rectangle of one colour over some of the images."""
+    count, _, height, width = images.shape
+    covered = torch.rand(count, generator=random) < probability
+    low = torch.rand(count, 2, generator=random)
+    high = low + 0.1 + torch.rand(count, 2, generator=random) * 0.3
+    colour = torch.randn((count, 3, 1, 1), generator=random)
+    x, y = torch.linspace(0, 1, width), torch.linspace(0, 1, height)
+    in_x = (x >= low[:, :1]) & (x < high[:, :1])
+    in_y = (y >= low[:, 1:]) & (y < high[:, 1:])
+    hidden = (in_y[:, :, None] & in_x[:, None, :] & covered[:, None, None])[:, None]
+    return torch.where(hidden, colour, images)

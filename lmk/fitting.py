@@ -1,0 +1,88 @@
+"""From a set of labels on disk to a network on disk: what a stage of the pipeline, `lmk clean` and `lmk train` share."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+
+from lmk import __version__
+from lmk.annotations import AnnotationSet
+from lmk.config import AugmentationParams, HourglassParams, ResNetParams, TrainingParams
+from lmk.images import Crops
+from lmk.inference import keep_memory
+from lmk.models import CONFIG, Network, build_model, load_model, model_digest, read_config, save_model
+from lmk.progress import Progress
+from lmk.store import digest_of, read_annotations
+from lmk.training import train
+
+
+def cut_crops(annotations: AnnotationSet, images: Path, input_size: int) -> Crops:
+    """The pixels that a network sees, for every instance of a set."""
+    names = annotations.instances["image"].tolist()
+    return Crops(images, names, annotations.boxes, input_size, Progress("reading images", "images"))
+
+
+def fit(
+    labels: Path,
+    images: Path,
+    network: HourglassParams | ResNetParams,
+    training: TrainingParams,
+    augmentation: AugmentationParams,
+    target: Path,
+    work: Path,
+    title: str,
+    start: Path | None = None,
+    crops: Crops | None = None,
+    after_step: Callable[[int], None] | None = None,
+) -> Path:
+    """Train a network on a set of labels and keep it with its curve; nothing is done where that very network is there.
+
+    Args:
+        labels: an annotation set's file.
+        images: folder that its image paths are relative to.
+        target: folder of the network.
+        work: unfinished work is kept below it, named by what is trained on what, and taken up again after a kill.
+        start: folder of the network to go on from; without one, training starts from scratch.
+        crops: of the set, where they are at hand.
+
+    Returns:
+        The folder with the training's last checkpoint, to be removed when nobody needs to go on from it.
+    """
+    keep_memory()
+    provenance: dict[str, Any] = {
+        "producer": f"lmk {__version__} train",
+        "labels": digest_of(labels),
+        "start": model_digest(start) if start else None,
+        "parameters": {
+            "model": network.model_dump(),
+            "training": training.model_dump(),
+            "augmentation": augmentation.model_dump(),
+        },
+    }
+    unfinished = work / digest_of(provenance)
+    if (target / CONFIG).is_file() and read_config(target)["provenance"] == provenance:
+        return unfinished
+    annotations = read_annotations(labels)
+    if start:
+        model: Network = load_model(start, annotations.scheme)
+    else:
+        model = build_model(network, annotations.scheme, training.seed)
+    model, curve = train(
+        model,
+        annotations,
+        crops or cut_crops(annotations, images, network.input_size),
+        training,
+        augmentation,
+        unfinished,
+        title,
+        after_step,
+    )
+    save_model(model, annotations.scheme, provenance, curve, target)
+    return unfinished
+
+
+def trained_on(training: TrainingParams, images: int, learning_rate: float) -> TrainingParams:
+    """The same training with another budget and rate."""
+    return training.model_copy(update={"images": images, "learning_rate": learning_rate})

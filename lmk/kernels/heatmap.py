@@ -1,0 +1,106 @@
+"""Points to heatmaps and back.
+
+Positions are in heatmap pixels, the centre of the first pixel is 0.  Heatmaps are log-probabilities over one map's
+pixels: a Gaussian is a parabola there, which makes both interpolation and peak finding exact on it.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import Tensor
+
+
+def gaussian_profiles(centres: Tensor, length: int, sigma: float) -> Tensor:
+    """Return 1-D Gaussians that sum to one over their pixels.
+
+    Args:
+        centres: (...) in pixels.
+        length: number of pixels.
+        sigma: standard deviation in pixels.
+
+    Returns:
+        (..., length).
+    """
+    place = torch.arange(length, dtype=centres.dtype, device=centres.device)
+    return torch.softmax(-((place - centres[..., None]) ** 2) / (2 * sigma**2), dim=-1)
+
+
+class _CrossEntropy(torch.autograd.Function):
+    """Cross-entropy with its gradient, softmax minus target, made in the same few passes over the maps.
+
+    Written out with autograd the same loss takes most of a training step on a processor: it is bound by memory, and every
+    elementary operation would write a tensor as large as all heatmaps of the batch.  Maps are turned so that the
+    landmarks lie innermost, as channels_last has them already.
+    """
+
+    @staticmethod
+    def forward(ctx: Any, logits: Tensor, points: Tensor, weight: Tensor, sigma: float) -> Tensor:  # type: ignore[override]
+        height, width = logits.shape[-2:]
+        precision = torch.promote_types(logits.dtype, torch.float32)
+        maps = logits.permute(0, 2, 3, 1).to(precision, copy=True, memory_format=torch.contiguous_format)  # (B, H, W, K)
+        along_x = gaussian_profiles(points[..., 0].to(precision), width, sigma).transpose(1, 2)[:, None]  # (B, 1, W, K)
+        along_y = gaussian_profiles(points[..., 1].to(precision), height, sigma).transpose(1, 2)  # (B, H, K)
+        # The target is an outer product: contract it with the maps along x, then along y.
+        expected = ((maps * along_x).sum(2) * along_y).sum(1)
+        top = maps.amax((1, 2), keepdim=True)
+        total = maps.sub_(top).exp_().sum((1, 2), keepdim=True)
+        each = (total.log() + top)[:, 0, 0] - expected
+        count = weight.sum().clamp(min=1)
+        gradient = maps.div_(total).addcmul_(along_y[:, :, None], along_x, value=-1).mul_((weight / count)[:, None, None])
+        ctx.save_for_backward(gradient.to(logits.dtype).permute(0, 3, 1, 2))
+        return (each * weight).sum() / count
+
+    @staticmethod
+    def backward(ctx: Any, outer: Tensor) -> tuple[Tensor, None, None, None]:  # type: ignore[override]
+        (gradient,) = ctx.saved_tensors
+        return gradient * outer.to(gradient.dtype), None, None, None
+
+
+def cross_entropy(logits: Tensor, points: Tensor, weight: Tensor, sigma: float) -> Tensor:
+    """Cross-entropy between the softmax of each map and a Gaussian at the point: -sum_i t_i log p_i.
+
+    Args:
+        logits: (B, K, H, W).
+        points: (B, K, 2) in heatmap pixels.
+        weight: (B, K); 0 leaves a point out.
+        sigma: of the target, in heatmap pixels.
+
+    Returns:
+        The mean over the points that count.
+    """
+    loss: Tensor = _CrossEntropy.apply(logits, points, weight, sigma)
+    return loss
+
+
+def log_probabilities(logits: Tensor) -> Tensor:
+    """Spatial log-softmax, (B, K, H, W) to the same."""
+    return logits.float().flatten(2).log_softmax(-1).view_as(logits)
+
+
+def expected_position(log_maps: Tensor, radius: int) -> Tensor:
+    """Return the mean position of the mass within `radius` pixels of each map's largest value.
+
+    A network that is trained on noisy labels draws where they may lie; the mean of that is nearer to their centre than
+    its highest pixel, and leaving out what is far away keeps a second mode from pulling.
+
+    Args:
+        log_maps: (B, K, H, W) log-probabilities.
+        radius: half side of the square that counts.
+
+    Returns:
+        (B, K, 2) in heatmap pixels.
+    """
+    height, width = log_maps.shape[-2:]
+    best = log_maps.flatten(2).argmax(-1)
+    top = torch.stack([best % width, best // width], -1)
+    reach = torch.arange(-radius, radius + 1, device=log_maps.device)
+    columns, rows = top[..., :1] + reach, top[..., 1:] + reach  # (B, K, R)
+    inside = ((rows >= 0) & (rows < height))[..., :, None] & ((columns >= 0) & (columns < width))[..., None, :]
+    flat = rows.clamp(0, height - 1)[..., :, None] * width + columns.clamp(0, width - 1)[..., None, :]
+    mass = log_maps.flatten(2).gather(-1, flat.flatten(2)).exp().view(flat.shape) * inside
+    mass = mass / mass.sum((-2, -1), keepdim=True)
+    x = (mass.sum(-2) * columns).sum(-1)
+    y = (mass.sum(-1) * rows).sum(-1)
+    return torch.stack([x, y], -1)

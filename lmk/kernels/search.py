@@ -1,0 +1,167 @@
+"""The search of Semantic Alignment: Eq. 8 of the paper, for many points at once.
+
+Around each observed point o it minimises `lambda |y - o|^2 + chi2(y)` with `chi2(y) = sum_i (E_i - P_i(y))^2 / E_i`
+(Eq. 4), where P(y) is the patch of the heatmap centred on y and E the Gaussian that a perfect heatmap would show.
+Candidates lie finer than the heatmap's pixels, so the map is resampled around o first, by cubic interpolation of its
+logarithm: exact on a Gaussian.  Expanded, chi2 = sum E - 2 sum P + sum P^2 / E, and as E is an outer product of two
+profiles both sums are two passes along rows and columns.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+
+class Found(NamedTuple):
+    """What the search found for M points; lengths in heatmap pixels."""
+
+    points: Tensor  # (M, 2)
+    prior_cost: Tensor  # (M,) lambda |y - o|^2
+    chi2: Tensor  # (M,) at y
+    chi2_observed: Tensor  # (M,) at o
+    peak: Tensor  # (M,) largest value of the heatmap in reach, 1 for a perfect one
+    spread: Tensor  # (M,) standard deviation of the heatmap's mass in reach, mean of both axes
+    at_edge: Tensor  # (M,) bool, the best candidate lies on the border of the window
+
+
+def template_profile(half: int, sigma: float, floor: float) -> Tensor:
+    """1-D Gaussian of peak 1 at -half … half pixels, (2 half + 1,), nowhere below `floor`.
+
+    E is the outer product of two of these.  Without a floor, 1/E at the corners of a large template swamps everything.
+    """
+    place = torch.arange(-half, half + 1, dtype=torch.float64)
+    return torch.exp(-(place**2) / (2 * sigma**2)).clamp(min=floor)
+
+
+def cubic_weights(offset: Tensor) -> Tensor:
+    """Keys' cubic convolution kernel (a = -1/2) at each offset in pixels; reproduces parabolas exactly."""
+    u = offset.abs()
+    near = (1.5 * u - 2.5) * u**2 + 1
+    far = ((-0.5 * u + 2.5) * u - 4) * u + 2
+    return torch.where(u <= 1, near, torch.where(u < 2, far, torch.zeros_like(u)))
+
+
+def resample(log_maps: Tensor, centres: Tensor, steps: int, per_pixel: int) -> Tensor:
+    """Sample each map on a square grid around its centre.
+
+    Args:
+        log_maps: (M, H, W); outside, the nearest edge continues.
+        centres: (M, 2) x, y in pixels.
+        steps: grid points on each side of the centre.
+        per_pixel: grid points a pixel.
+
+    Returns:
+        (M, 2 steps + 1, 2 steps + 1), rows are y.
+    """
+    height, width = log_maps.shape[-2:]
+    reach = math.ceil(steps / per_pixel + 0.5) + 2
+    middle = centres.round()
+    around = torch.arange(-reach, reach + 1, device=centres.device)
+    fine = torch.arange(-steps, steps + 1, dtype=centres.dtype, device=centres.device) / per_pixel
+    # (M, 2, fine, coarse): how much each pixel around the middle counts for each grid point, along x and along y.
+    weights = cubic_weights((centres - middle)[..., None, None] + fine[:, None] - around)
+    index = middle.long()[..., None] + around
+    columns, rows = index[:, 0].clamp(0, width - 1), index[:, 1].clamp(0, height - 1)
+    flat = rows[:, :, None] * width + columns[:, None, :]
+    patch = log_maps.flatten(1).gather(1, flat.flatten(1)).view(flat.shape)
+    return weights[:, 1] @ patch @ weights[:, 0].transpose(1, 2)
+
+
+def search(
+    log_maps: Tensor,
+    observed: Tensor,
+    *,
+    sigma: float,
+    window: float,
+    template: float,
+    per_pixel: int,
+    prior_weight: float,
+    floor: float,
+) -> Found:
+    """Find, for every point, the position that observation and heatmap agree on.
+
+    Args:
+        log_maps: (M, H, W) log-probabilities, one map a point.
+        observed: (M, 2) where each search starts, in heatmap pixels.
+        sigma: of the training target, in heatmap pixels.
+        window: full width of the square of candidates, in heatmap pixels.
+        template: full width of the compared patch, in heatmap pixels.
+        per_pixel: candidates a heatmap pixel; the best one is refined by a parabola.
+        prior_weight: lambda.
+        floor: least value of each profile of E.
+    """
+    half = int(template / 2)
+    reach = int(window / 2 * per_pixel)
+    count = 2 * reach + 1
+    log_fine = resample(log_maps, observed, reach + half * per_pixel, per_pixel)
+    # The softmax sums to one; times 2 pi sigma^2 a perfect heatmap has peak 1, as the template.
+    patch = torch.exp(log_fine + math.log(2 * math.pi * sigma**2))
+    profile = template_profile(half, sigma, floor).to(patch)
+    mass = _correlate(patch, torch.ones_like(profile), per_pixel, count)
+    energy = _correlate(patch**2, 1 / profile, per_pixel, count)
+    chi2 = profile.sum() ** 2 - 2 * mass + energy  # (M, count, count)
+
+    place = torch.arange(-reach, reach + 1, dtype=patch.dtype, device=patch.device) / per_pixel
+    distance2 = place[:, None] ** 2 + place**2
+    cost = chi2 + prior_weight * distance2
+    best = cost.flatten(1).argmin(1)
+    row, column = best // count, best % count
+    each = torch.arange(len(best), device=best.device)
+    shift = torch.stack(
+        [
+            place[column] + _vertex(cost[each, row], column) / per_pixel,
+            place[row] + _vertex(cost[each, :, column], row) / per_pixel,
+        ],
+        -1,
+    )
+    inner = patch[:, half * per_pixel :, half * per_pixel :][:, :count, :count]
+    return Found(
+        points=observed + shift,
+        prior_cost=prior_weight * (shift**2).sum(-1),
+        chi2=chi2.flatten(1).gather(1, best[:, None])[:, 0],
+        chi2_observed=chi2[:, reach, reach],
+        peak=inner.flatten(1).amax(1),
+        spread=_spread(patch, per_pixel),
+        at_edge=(row == 0) | (row == count - 1) | (column == 0) | (column == count - 1),
+    )
+
+
+def _correlate(patch: Tensor, profile: Tensor, per_pixel: int, count: int) -> Tensor:
+    """Sum of patch times profile x profile, template pixels `per_pixel` grid points apart: (M, S, S) to (M, count, count)."""
+    rows = sum(weight * patch[:, i * per_pixel : i * per_pixel + count] for i, weight in enumerate(profile))
+    assert isinstance(rows, Tensor)
+    total = sum(weight * rows[:, :, i * per_pixel : i * per_pixel + count] for i, weight in enumerate(profile))
+    assert isinstance(total, Tensor)
+    return total
+
+
+def _vertex(line: Tensor, at: Tensor) -> Tensor:
+    """Offset in (-1/2, 1/2) of the lowest point of the parabola through `at` and its neighbours; 0 at an end.
+
+    Args:
+        line: (M, count).
+        at: (M,) index of the least value of each line.
+    """
+    last = line.shape[1] - 1
+    here = line.gather(1, at[:, None])[:, 0]
+    left = line.gather(1, (at - 1).clamp(min=0)[:, None])[:, 0]
+    right = line.gather(1, (at + 1).clamp(max=last)[:, None])[:, 0]
+    bend = left - 2 * here + right
+    inside = (at > 0) & (at < last) & (bend > 0)
+    return torch.where(inside, (left - right) / (2 * bend.clamp(min=torch.finfo(line.dtype).tiny)), 0).clamp(-0.5, 0.5)
+
+
+def _spread(patch: Tensor, per_pixel: int) -> Tensor:
+    """Standard deviation of each patch's mass in pixels, mean of the two axes' variances."""
+    place = torch.arange(patch.shape[-1], dtype=patch.dtype, device=patch.device) / per_pixel
+    total = patch.sum((1, 2)).clamp(min=torch.finfo(patch.dtype).tiny)
+    variance = torch.zeros_like(total)
+    for axis in (1, 2):
+        share = patch.sum(axis) / total[:, None]
+        mean = (share * place).sum(1, keepdim=True)
+        variance = variance + (share * (place - mean) ** 2).sum(1) / 2
+    return variance.sqrt()

@@ -1,0 +1,92 @@
+"""Networks, and how they are kept on disk: a folder with weights as safetensors and all else as JSON."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save_file
+from torch import nn
+
+from lmk.config import HourglassParams, ResNetParams, parse_section
+from lmk.errors import ModelError
+from lmk.models.hourglass import StackedHourglass
+from lmk.models.resnet import ResNetRegressor
+from lmk.scheme import LandmarkScheme, parse_scheme
+from lmk.store import digest_of, replacing
+
+VERSION = 1
+WEIGHTS, CONFIG, CURVE = "model.safetensors", "config.json", "curve.csv"
+Network = StackedHourglass | ResNetRegressor
+
+MODELS: dict[str, Callable[[Any, int], Network]] = {"hourglass": StackedHourglass, "resnet": ResNetRegressor}
+_PARAMS: dict[str, type[HourglassParams] | type[ResNetParams]] = {"hourglass": HourglassParams, "resnet": ResNetParams}
+
+
+def build_model(params: HourglassParams | ResNetParams, scheme: LandmarkScheme, seed: int) -> Network:
+    """Make an untrained network; the same seed gives the same weights."""
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        return MODELS[params.kind](params, scheme.size)
+
+
+def save_model(
+    model: Network, scheme: LandmarkScheme, provenance: dict[str, Any], curve: pd.DataFrame, path: Path
+) -> None:
+    """Write a network's folder, whole or not at all: weights, what they are, and how its training went."""
+    content = {
+        "version": VERSION,
+        "params": model.params.model_dump(),
+        "scheme": scheme.to_json(),
+        "provenance": provenance,
+    }
+    with replacing(path) as temporary:
+        temporary.mkdir()
+        save_file({name: value.contiguous() for name, value in model.state_dict().items()}, temporary / WEIGHTS)
+        (temporary / CONFIG).write_text(json.dumps(content, indent=2, sort_keys=True) + "\n", encoding="utf-8")
+        curve.to_csv(temporary / CURVE, index=False, float_format="%.6g", lineterminator="\n")
+
+
+def load_model(path: Path, scheme: LandmarkScheme | None) -> Network:
+    """Read a network's folder; with a scheme, refuse a network that was trained for another."""
+    content = read_config(path)
+    trained_for = parse_scheme(json.dumps(content["scheme"]), where=str(path))
+    if scheme is not None and trained_for.names != scheme.names:
+        raise ModelError(
+            f"{path}: trained for scheme {trained_for.name} ({trained_for.size} points), the annotations have scheme "
+            f"{scheme.name} ({scheme.size} points); train one with `lmk train`"
+        )
+    kind = content["params"]["kind"]
+    params = parse_section(_PARAMS[kind], content["params"], where=str(path / CONFIG))
+    model = MODELS[kind](params, trained_for.size)
+    try:
+        model.load_state_dict(load_file(path / WEIGHTS))
+    except (OSError, SafetensorError, RuntimeError) as cause:
+        raise ModelError(f"{path / WEIGHTS}: damaged, or not of this network; train it again") from cause
+    return model.eval()
+
+
+def read_config(path: Path) -> dict[str, Any]:
+    """The JSON beside a network's weights."""
+    try:
+        content = json.loads((path / CONFIG).read_text(encoding="utf-8"))
+    except (OSError, ValueError) as cause:
+        raise ModelError(f"{path}: not a model of lmk (a folder with {CONFIG} and {WEIGHTS}); `lmk train` makes one") from cause
+    if not isinstance(content, dict) or content.get("version", VERSION + 1) > VERSION:
+        raise ModelError(f"{path}: written by a newer lmk; upgrade lmk, or train it again")
+    return content
+
+
+def model_digest(path: Path) -> str:
+    """A short name for a network's weights."""
+    return digest_of(path / WEIGHTS)
+
+
+def load_weights_into(model: nn.Module, state: dict[str, torch.Tensor], prefix: str) -> None:
+    """Load the tensors of a state whose names start with `prefix`."""
+    model.load_state_dict({name.removeprefix(prefix): value for name, value in state.items() if name.startswith(prefix)})

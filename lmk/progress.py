@@ -1,0 +1,48 @@
+"""How far long work is: a line that redraws itself in a terminal, plain lines in a log."""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Callable
+
+
+class Progress:
+    """Call it with (done, total) and, where there is one, a note; it says how fast it goes and how long it takes still."""
+
+    def __init__(self, title: str, unit: str, clock: Callable[[], float] = time.monotonic):
+        self.title, self.unit, self.clock = title, unit, clock
+        self.started = self.said = clock()
+        self.first: int | None = None  # where this process took up the work
+        self.in_terminal = sys.stderr.isatty()
+
+    def __call__(self, done: int, total: int, note: str = "") -> None:
+        now = self.clock()
+        if self.first is None:
+            self.first = done if done < total else 0
+        if done < total and now - self.said < (0.2 if self.in_terminal else 10):
+            return
+        self.said = now
+        line = self.line(done, total, now, note)
+        if self.in_terminal:
+            print(f"\r\x1b[2K{line}", end="\n" if done >= total else "", file=sys.stderr, flush=True)
+        else:
+            print(line, file=sys.stderr, flush=True)
+
+    def line(self, done: int, total: int, now: float, note: str) -> str:
+        """What is shown: title, count, note, speed, time left."""
+        elapsed = max(now - self.started, 1e-6)
+        rate = (done - (self.first or 0)) / elapsed
+        parts = [f"{self.title}: {done}/{total} {self.unit}"]
+        if note:
+            parts.append(note)
+        if rate > 0:
+            parts.append(f"{rate:.0f} {self.unit}/s" if rate >= 10 else f"{rate:.1f} {self.unit}/s")
+            left = (total - done) / rate
+            parts.append(f"{_clock(left)} left" if done < total else f"took {_clock(elapsed)}")
+        return ", ".join(parts)
+
+
+def _clock(seconds: float) -> str:
+    minutes, rest = divmod(round(seconds), 60)
+    return f"{minutes}:{rest:02d}"

@@ -1,0 +1,1 @@
+"""Rendered faces with exact landmarks, and models of how human annotators miss them."""

@@ -1,0 +1,65 @@
+"""What a cleaning leaves behind, and where: the same below `artifacts/` of a pipeline and in the folder of `lmk clean`."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from lmk.annotations import AnnotationSet
+from lmk.config import RefineParams
+from lmk.errors import DataError
+from lmk.store import read_annotations
+
+
+@dataclass(frozen=True)
+class Workspace:
+    """Spells every path below one folder."""
+
+    root: Path
+
+    def annotations(self, iteration: str) -> Path:
+        """The labels of an iteration."""
+        return self.root / "annotations" / f"{iteration}.parquet"
+
+    def model(self, iteration: str) -> Path:
+        """The network that was trained on the labels of an iteration."""
+        return self.root / "models" / iteration
+
+    def verdict(self, iteration: str) -> Path:
+        """What the validation said of an iteration's labels."""
+        return self.root / "validation" / f"{iteration}.json"
+
+    @property
+    def report(self) -> Path:
+        """The page to look at."""
+        return self.root / "report" / "index.html"
+
+    def data_docs(self, iteration: str) -> Path:
+        """Great Expectations' own pages about an iteration; they hold times, so nothing may depend on them."""
+        return self.root / "report" / "data_docs" / iteration
+
+    @property
+    def metrics(self) -> Path:
+        """Errors against the truth and against human labels."""
+        return self.root / "metrics.json"
+
+    @property
+    def work(self) -> Path:
+        """Unfinished trainings and rejected sets, by a digest of what they were made from."""
+        return self.root / ".work"
+
+    @property
+    def rejected(self) -> Path:
+        """Sets that did not pass the validation, with the verdict."""
+        return self.work / "rejected"
+
+    def read_chain(self, refine: RefineParams) -> dict[str, AnnotationSet]:
+        """The sets of a schedule, from the human labels to the last one."""
+        return {name: read_annotations(self.annotations(name)) for name in refine.chain()}
+
+    def read_all(self) -> dict[str, AnnotationSet]:
+        """All sets that are there, for people who look into a folder without its parameters."""
+        files = sorted((self.root / "annotations").glob("i[0-9][0-9].parquet"))
+        if not files:
+            raise DataError(f"{self.root}: no annotations/i00.parquet in it; name the folder that `lmk clean` wrote")
+        return {file.stem: read_annotations(file) for file in files}

@@ -1,0 +1,40 @@
+"""Does cleaning pay?  Train models from scratch on human and on refined labels, all else equal."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from lmk.config import AugmentationParams, DataParams, DownstreamParams, RefineParams, TrainingParams
+from lmk.images import image_root
+from lmk.fitting import fit, trained_on
+from lmk.store import remove
+from pipelines.paths import Paths
+
+
+def downstream(
+    data: DataParams,
+    downstream: DownstreamParams,
+    training: TrainingParams,
+    augmentation: AugmentationParams,
+    refine: RefineParams,
+    paths: Paths,
+) -> None:
+    """Train every model twice, with the same seed and budget."""
+    budget = trained_on(training, downstream.images, downstream.learning_rate)
+    unfinished = [
+        fit(
+            labels=paths.annotations(iteration),
+            images=image_root(Path(data.root)),
+            network=network,
+            training=budget,
+            augmentation=augmentation,
+            target=paths.downstream(model, labels),
+            work=paths.work,
+            title=f"{model} on {labels} labels",
+        )
+        for model, network in downstream.models.items()
+        for labels, iteration in (("human", "i00"), ("refined", refine.last))
+    ]
+    # Kept until all are trained: DVC deletes the finished ones when it runs a killed stage again.
+    for folder in unfinished:
+        remove(folder)

@@ -1,0 +1,19 @@
+"""Read the human labels: iteration i00."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from lmk.config import DataParams
+from lmk.ingest import ingest as read
+from lmk.progress import Progress
+from lmk.scheme import load_scheme
+from lmk.store import write_annotations
+from pipelines.paths import Paths
+
+
+def ingest(data: DataParams, paths: Paths) -> None:
+    """Read images and labels, and write them as one annotation set."""
+    progress = Progress("reading labels", "images")
+    human = read(Path(data.root), data.format, load_scheme(data.scheme), data.box_scale, progress=progress)
+    write_annotations(human, paths.annotations("i00"))

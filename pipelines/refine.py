@@ -1,0 +1,34 @@
+"""One iteration: search labels with the last model, check them, train on with them."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from lmk.refine.iteration import run_iteration
+from lmk.config import (
+    AlignmentParams,
+    AugmentationParams,
+    DataParams,
+    HourglassParams,
+    Iteration,
+    TrainingParams,
+    ValidationParams,
+)
+from lmk.images import image_root
+from pipelines.paths import Paths
+
+
+def refine(
+    data: DataParams,
+    model: HourglassParams,
+    training: TrainingParams,
+    augmentation: AugmentationParams,
+    alignment: AlignmentParams,
+    validation: ValidationParams,
+    iteration: Iteration,
+    name: str,
+    paths: Paths,
+) -> None:
+    """Write the labels and the network of iteration `name`."""
+    images = image_root(Path(data.root))
+    run_iteration(name, iteration, images, model, training, augmentation, alignment, validation, paths)

@@ -1,0 +1,19 @@
+"""The page that shows what moved."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+from lmk.audit.report import write_report
+from lmk.config import DataParams, RefineParams
+from lmk.images import image_root
+from pipelines.paths import Paths
+
+
+def report(data: DataParams, refine: RefineParams, paths: Paths) -> None:
+    """Write artifacts/report/index.html."""
+    sets = paths.read_chain(refine)
+    metrics = json.loads(paths.metrics.read_text(encoding="utf-8"))
+    links = {f"validation of {name}": f"data_docs/{name}/summary.html" for name in sets}
+    write_report(sets, image_root(Path(data.root)), metrics, paths.report, links)

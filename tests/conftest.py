@@ -1,0 +1,68 @@
+"""What many tests start from."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+import pytest
+
+from lmk.annotations import AnnotationSet
+from lmk.config import Params, default_profile, load_params
+from lmk.ingest import ingest
+from lmk.scheme import load_scheme
+from lmk.synth.write import render_dataset
+
+ROOT = Path(__file__).parent.parent
+# Small enough that a test trains a real network in a second.
+SMALL = [
+    "model.width=16",
+    "model.depth=2",
+    "model.input_size=64",
+    "model.heatmap_size=32",
+    "training.images=64",
+    "training.batch=8",
+    "training.look_every=16",
+    "training.averaging=0.5",
+    "refine.last=i02",
+    "refine.schedule={i01: {prev: i00, refiner: align, images: 16, learning_rate: 1.0e-3},"
+    " i02: {prev: i01, refiner: align, images: 16, learning_rate: 1.0e-3}}",
+    "downstream.images=32",
+    "downstream.models={hourglass: {kind: hourglass, stacks: 1, width: 16, depth: 2, input_size: 64, heatmap_size: 32,"
+    " sigma: 6.0}, resnet: {kind: resnet, width: 8, depth: 1, input_size: 64}}",
+]
+
+
+@pytest.fixture(scope="session")
+def shared_data() -> Path:
+    """Real photographs with labels; they are not part of the project."""
+    data = ROOT.parent / "shared" / "data"
+    if not data.is_dir():
+        pytest.skip("needs ../shared/data, real photographs that are not part of the project")
+    return data
+
+
+@pytest.fixture(scope="session")
+def rendered(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder that `lmk render` wrote: 12 faces to train on, 4 to watch, 4 to test; not to be changed."""
+    out = tmp_path_factory.mktemp("rendered") / "set"
+    render_dataset(out, {"train": 12, "val": 4, "test": 4}, 77, 64, "default", lambda done, total: None)
+    return out
+
+
+@pytest.fixture
+def faces(rendered: Path, tmp_path: Path) -> Path:
+    """The same faces and labels, to be changed."""
+    return Path(shutil.copytree(rendered / "faces", tmp_path / "faces"))
+
+
+@pytest.fixture(scope="session")
+def human(rendered: Path) -> AnnotationSet:
+    """The rendered faces' human labels."""
+    return ingest(rendered / "faces", "pts", load_scheme("ibug68"), 1.25)
+
+
+@pytest.fixture(scope="session")
+def small() -> Params:
+    """The default profile with small networks and budgets."""
+    return load_params(default_profile(), SMALL)

@@ -1,0 +1,76 @@
+"""Long CSV: strict about what is there, free in what may be left out."""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from lmk.annotations import make_set
+from lmk.errors import DataError, LmkError
+from lmk.formats.long_csv import read_long_csv, write_long_csv
+from lmk.scheme import parse_scheme
+
+WING = parse_scheme('{"name": "wing", "points": ["tip", "root"]}', "wing")
+GOOD = "image,instance,landmark,x,y\na.jpg,0,0,1.5,2\na.jpg,0,1,3,4\n"
+
+
+def read(tmp_path, text):
+    (tmp_path / "labels.csv").write_text(text)
+    return read_long_csv(tmp_path / "labels.csv", WING, with_images=False)
+
+
+def test_a_landmark_is_its_number_or_its_name(tmp_path):
+    by_name = GOOD.replace(",0,0,", ",0,tip,").replace(",0,1,", ",0,root,")
+
+    assert read(tmp_path, by_name).equals(read(tmp_path, GOOD))
+
+
+def test_a_missing_point_has_empty_cells(tmp_path):
+    made = make_set(read(tmp_path, GOOD.replace("3,4", ",")), WING, {}, "here")
+
+    assert made.labelled.tolist() == [[True, False]]
+    np.testing.assert_array_equal(made.points[0, 0], [1.5, 2])
+
+
+@pytest.mark.parametrize(
+    ("text", "says"),
+    [
+        ("", "not a CSV file"),
+        (GOOD.replace("landmark", "point"), "no column 'landmark'"),
+        (GOOD.replace("x,y", "x,y,z").replace(",2\n", ",2,9\n").replace(",4\n", ",4,9\n"), "unknown column 'z'"),
+        (GOOD.replace("1.5", "abc"), "line 2: x must be a number"),
+        (GOOD.replace("1.5", "nan"), "line 2: x must be a number"),
+        (GOOD.replace(",0,1,", ",0,1.5,"), "line 3: landmark must be a whole number, not '1.5'"),
+        (GOOD.replace(",0,1,", ",0,elbow,"), "line 3: landmark must be a whole number, not 'elbow'"),
+        (GOOD.replace(",0,1,", ",-1,1,"), "an instance is a number from 0 up"),
+        (GOOD.replace("y\n", "y,split\n").replace(",2\n", ",2,train\n").replace(",4\n", ",4,dev\n"), "split is .* 'dev'"),
+        (GOOD.replace("y\n", "y,visibility\n").replace(",2\n", ",2,1\n").replace(",4\n", ",4,3\n"), "visibility is .* 3"),
+    ],
+)
+def test_a_broken_table_is_named_in_one_line(tmp_path, text, says):
+    with pytest.raises(LmkError, match=says) as error:
+        read(tmp_path, text)
+    assert "\n" not in str(error.value)
+
+
+def test_the_same_point_twice_and_a_missing_row_are_refused(tmp_path):
+    with pytest.raises(LmkError, match="landmark 1 twice"):
+        make_set(read(tmp_path, GOOD + "a.jpg,0,1,9,9\n"), WING, {}, "here")
+    with pytest.raises(LmkError, match="1 points, scheme wing has 2"):
+        make_set(read(tmp_path, GOOD[: GOOD.index("a.jpg,0,1")]), WING, {}, "here")
+
+
+def test_a_file_that_is_not_there_is_named(tmp_path):
+    with pytest.raises(DataError, match=r"nowhere.csv: no such file"):
+        read_long_csv(tmp_path / "nowhere.csv", WING, with_images=False)
+
+
+def test_what_is_written_is_read_back(tmp_path):
+    text = GOOD.replace("y\n", "y,split,annotator\n").replace(",2\n", ",2,test,ann\n").replace("3,4\n", ",,test,ann\n")
+    made = make_set(read(tmp_path, text), WING, {}, "here")
+
+    write_long_csv(made, tmp_path / "again.csv")
+    again = make_set(read_long_csv(tmp_path / "again.csv", WING, with_images=False), WING, {}, "here")
+
+    pd.testing.assert_frame_equal(again.table, made.table, check_like=True)

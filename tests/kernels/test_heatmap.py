@@ -1,0 +1,83 @@
+"""Heatmaps against their formulas."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import pytest
+import torch
+
+from lmk.kernels.heatmap import cross_entropy, expected_position, gaussian_profiles, log_probabilities
+
+
+@pytest.mark.parametrize("sigma", [0.7, 1.5, 3.0])
+def test_a_profile_falls_as_a_gaussian_and_sums_to_one(sigma):
+    profile = gaussian_profiles(torch.tensor([6.3], dtype=torch.float64), 14, sigma)[0]
+
+    assert profile.sum().item() == pytest.approx(1)
+    expected = math.exp(-((9 - 6.3) ** 2 - (7 - 6.3) ** 2) / (2 * sigma**2))
+    assert (profile[9] / profile[7]).item() == pytest.approx(expected)
+
+
+def slow_cross_entropy(logits, points, weight, sigma):
+    """-sum_i t_i log p_i with the target drawn pixel by pixel."""
+    batch, landmarks, height, width = logits.shape
+    total = torch.zeros((), dtype=logits.dtype)
+    for b in range(batch):
+        for k in range(landmarks):
+            target = torch.zeros(height, width, dtype=logits.dtype)
+            for y in range(height):
+                for x in range(width):
+                    away = (x - points[b, k, 0]) ** 2 + (y - points[b, k, 1]) ** 2
+                    target[y, x] = torch.exp(-away / (2 * sigma**2))
+            target /= target.sum()
+            log_p = logits[b, k] - torch.log(torch.exp(logits[b, k]).sum())
+            total = total - weight[b, k] * (target * log_p).sum()
+    return total / weight.sum()
+
+
+def test_loss_and_gradient_are_those_of_the_formula_written_out():
+    random = torch.Generator().manual_seed(0)
+    logits = torch.randn(2, 3, 9, 11, generator=random, dtype=torch.float64, requires_grad=True)
+    points = torch.rand(2, 3, 2, generator=random, dtype=torch.float64) * 8
+    weight = torch.tensor([[1.0, 0.0, 1.0], [0.5, 1.0, 1.0]], dtype=torch.float64)
+
+    fast, slow = cross_entropy(logits, points, weight, 1.3), slow_cross_entropy(logits, points, weight, 1.3)
+
+    assert fast.item() == pytest.approx(slow.item())
+    (quick,), (written_out,) = torch.autograd.grad(3 * fast, logits), torch.autograd.grad(3 * slow, logits)
+    np.testing.assert_allclose(quick, written_out, atol=1e-12)
+
+
+def test_points_without_weight_do_not_count():
+    logits = torch.randn(1, 2, 8, 8, generator=torch.Generator().manual_seed(1))
+    points = torch.tensor([[[3.0, 3.0], [5.0, 1.0]]])
+
+    both = cross_entropy(logits[:, :1], points[:, :1], torch.ones(1, 1), 1.0)
+    masked = cross_entropy(logits, points, torch.tensor([[1.0, 0.0]]), 1.0)
+
+    assert masked.item() == pytest.approx(both.item())
+
+
+@pytest.mark.parametrize("centre", [(7.0, 9.0), (7.31, 8.77), (11.5, 4.49)])
+def test_the_expected_position_of_a_gaussian_is_its_centre(centre):
+    x, y = (gaussian_profiles(torch.tensor(c, dtype=torch.float64), 20, 1.2) for c in centre)
+    log_map = torch.log(y[:, None] * x)[None, None]
+
+    # What is cut off at the square's border is not symmetric for a centre between pixels.
+    assert expected_position(log_map, radius=6)[0, 0].tolist() == pytest.approx(centre, abs=1e-3)
+
+
+def test_a_second_mode_far_away_does_not_pull():
+    one, other = (gaussian_profiles(torch.tensor(c), 40, 1.0) for c in (8.0, 33.0))
+    log_map = torch.log(0.6 * one[:, None] * one + 0.4 * other[:, None] * other + 1e-12)[None, None]
+
+    assert expected_position(log_map, radius=4)[0, 0].tolist() == pytest.approx([8, 8], abs=1e-3)
+
+
+def test_a_peak_at_the_border_is_found_there():
+    log_map = log_probabilities(torch.zeros(1, 1, 10, 10).index_put((torch.tensor(0), torch.tensor(0), torch.tensor(9),
+                                                                     torch.tensor(0)), torch.tensor(50.0)))
+
+    assert expected_position(log_map, radius=3)[0, 0].tolist() == pytest.approx([0, 9], abs=1e-4)
