@@ -33,9 +33,7 @@ def clean(source: Path, params: Params, out: Path) -> Workspace:
     human = ingest(
         source, params.data.format, scheme, params.data.box_scale, progress=Progress("reading labels", "images")
     )
-    verdict = enforce(
-        human, params.validation, name="i00", docs=paths.data_docs("i00"), rejected=paths.rejected
-    )
+    verdict = enforce(human, params.validation, name="i00", docs=paths.data_docs("i00"), rejected=paths.rejected)
     write_annotations(human, paths.annotations("i00"))
     write_json(verdict, paths.verdict("i00"))
     crops = cut_crops(human, images, params.model.input_size)

@@ -145,7 +145,9 @@ def parser() -> argparse.ArgumentParser:
     evaluate.add_argument("--truth", metavar="FILE", help="exact positions: long CSV or an annotation set")
     evaluate.add_argument("--model", type=Path, metavar="MODEL")
     evaluate.add_argument("--images", type=Path, metavar="DIR", help="with --model: where image paths start from")
-    evaluate.add_argument("--split", default="test", choices=["train", "val", "test"], help="with --model (default test)")
+    evaluate.add_argument(
+        "--split", default="test", choices=["train", "val", "test"], help="with --model (default test)"
+    )
     _parameters(evaluate)
 
     log = add("log", _log, "list the iterations in a folder", "Parent, parameters, counts, mean and p95 drift of each.")
@@ -171,7 +173,9 @@ def _source(sub: argparse.ArgumentParser) -> None:
 
 
 def _parameters(sub: argparse.ArgumentParser) -> None:
-    sub.add_argument("--params", type=Path, metavar="FILE", help="parameters (default: the profile that lmk comes with)")
+    sub.add_argument(
+        "--params", type=Path, metavar="FILE", help="parameters (default: the profile that lmk comes with)"
+    )
     sub.add_argument(
         "--set",
         action="append",
@@ -327,9 +331,9 @@ def _evaluate(arguments: argparse.Namespace) -> None:
 
 
 def _predictions(model: Path, chosen: AnnotationSet, images: Path) -> NDArray[np.float64]:
+    from lmk.fitting import cut_crops
     from lmk.inference import predict
     from lmk.models import load_model
-    from lmk.fitting import cut_crops
 
     network = load_model(model, chosen.scheme)
     return predict(network, chosen, cut_crops(chosen, images, network.params.input_size), mirror=False)

@@ -1,8 +1,8 @@
 """Parameters: one YAML file, typed, with nothing left to the code.
 
 A file has one section per class below; a path into it is `section.field`, as in `alignment.prior_weight`.  There are no
-defaults here: `profiles/default.yaml` is what `lmk clean` uses, the top-level `params.yaml` is what `dvc repro` uses, and
-both have to be complete, so that a reader of the file sees all there is to see.  Budgets are in images seen, lengths on
+defaults here: `profiles/default.yaml` is what `lmk clean` uses, the top-level `params.yaml` is what `dvc repro` uses,
+and both have to be complete, so that a reader of the file sees all there is to see.  Budgets are in images seen, lengths on
 a face in pixels of a 256-pixel heatmap, whatever the sizes of network and photograph.
 """
 
@@ -259,7 +259,9 @@ def _fields_at(kind: Any, path: Sequence[Any]) -> list[str]:
     """Field names of the section that `path` leads to; a part may be a field, a key of a mapping or a union's tag."""
     for part in path:
         sections = _sections(kind)
-        tagged = [s for s in sections if "kind" in s.model_fields and part in get_args(s.model_fields["kind"].annotation)]
+        tagged = [
+            s for s in sections if "kind" in s.model_fields and part in get_args(s.model_fields["kind"].annotation)
+        ]
         named = [s for s in sections if part in s.model_fields]
         if named:
             kind = named[0].model_fields[part].annotation
@@ -295,4 +297,3 @@ def _apply(raw: dict[str, Any], setting: str) -> None:
 
 def _one_line(error: Exception) -> str:
     return " ".join(str(error).split())
-

@@ -134,7 +134,9 @@ def format_metrics(metrics: Mapping[str, Any]) -> str:
     lines = []
     if metrics["labels"]:
         first = next(iter(metrics["labels"].values()))[unit]["nme"]
-        lines.append(f"labels of split train against the truth, mean error in % of {unit} (gross human errors left out)")
+        lines.append(
+            f"labels of split train against the truth, mean error in % of {unit} (gross human errors left out)"
+        )
         for name, table in metrics["labels"].items():
             error = table[unit]["nme"]
             change = "" if name == "i00" else f"  {100 * (error / first - 1):+6.1f} %"
@@ -159,4 +161,6 @@ def _model_lines(rows: Mapping[str, Any], unit: str) -> list[str]:
 
 
 def _against(tables: Mapping[str, Any], unit: str) -> str:
-    return "".join(f"   against {name} {table[unit]['nme']:6.3f}" for name, table in sorted(tables.items(), reverse=True))
+    return "".join(
+        f"   against {name} {table[unit]['nme']:6.3f}" for name, table in sorted(tables.items(), reverse=True)
+    )

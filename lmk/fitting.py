@@ -1,11 +1,10 @@
-"""From a set of labels on disk to a network on disk: what a stage of the pipeline, `lmk clean` and `lmk train` share."""
+"""From labels on disk to a network on disk: what a stage of the pipeline, `lmk clean` and `lmk train` share."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
-
 
 from lmk import __version__
 from lmk.annotations import AnnotationSet

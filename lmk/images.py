@@ -78,7 +78,9 @@ def crop(image: NDArray[np.uint8], box: NDArray[np.float64], size: int) -> NDArr
         # Bilinear sampling skips pixels when it shrinks by more than two; average them beforehand.
         factor = 1 / np.floor(shrink)
         height, width = image.shape[:2]
-        small = cv2.resize(image, (max(1, round(width * factor)), max(1, round(height * factor))), interpolation=cv2.INTER_AREA)
+        small = cv2.resize(
+            image, (max(1, round(width * factor)), max(1, round(height * factor))), interpolation=cv2.INTER_AREA
+        )
         ratio = np.array([small.shape[1] / width, small.shape[0] / height])
         left, top = (np.array([left, top]) + 0.5) * ratio - 0.5
         scale = ratio * side / size

@@ -29,6 +29,12 @@ def device() -> torch.device:
     return torch.device("cuda" if torch.cuda.is_available() else "cpu")
 
 
+def on_device(model: Network) -> Network:
+    """The network where it runs, its weights laid out as its images are."""
+    moved: Network = model.to(device(), memory_format=torch.channels_last)  # type: ignore[call-overload]  # stub lacks it
+    return moved
+
+
 def keep_memory() -> None:
     """Tell glibc to keep freed memory for the next batch instead of giving it back to the system.
 
@@ -71,7 +77,7 @@ def predict(
     model: Network, annotations: AnnotationSet, crops: Crops, mirror: bool, progress: Progress | None = None
 ) -> NDArray[np.float64]:
     """Positions of all instances, (N, K, 2) in image pixels; the annotations give the boxes only."""
-    model = model.eval().to(device(), memory_format=torch.channels_last)  # type: ignore[call-overload]  # stub lacks it
+    model = on_device(model).eval()
     boxes = torch.from_numpy(annotations.boxes.copy())
     found = []
     for chosen in batches(len(annotations.instances), progress):

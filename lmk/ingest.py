@@ -36,9 +36,9 @@ def ingest(
     table = READERS[format_name](source, scheme, with_images)
     provenance = {"producer": f"lmk {__version__} ingest", "format": format_name, "box_scale": box_scale}
     annotations = make_set(table, scheme, provenance, where=str(source))
-    nothing = ~annotations.labelled.any(axis=1)
+    nothing = np.asarray(~annotations.labelled.any(axis=1))
     if nothing.any():
-        row = annotations.instances[nothing].iloc[0]
+        row = annotations.instances.iloc[int(np.flatnonzero(nothing)[0])]
         raise DataError(f"{source}: {row['image']} instance {row['instance']} has no labelled point; leave it out")
     if not with_images:
         return annotations

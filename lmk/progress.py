@@ -8,7 +8,7 @@ from collections.abc import Callable
 
 
 class Progress:
-    """Call it with (done, total) and, where there is one, a note; it says how fast it goes and how long it takes still."""
+    """Call it with (done, total) and, where there is one, a note; it says how fast it goes and what time is left."""
 
     def __init__(self, title: str, unit: str, clock: Callable[[], float] = time.monotonic):
         self.title, self.unit, self.clock = title, unit, clock

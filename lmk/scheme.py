@@ -1,7 +1,7 @@
 """Landmark schemes: what each of the K points means.
 
-A scheme is data, not behaviour.  Everything that needs to know that point 36 is an eye corner, that 36 and 45 swap under
-a mirror, or which way the jaw runs, asks the scheme.
+A scheme is data, not behaviour.  Everything that needs to know that point 36 is an eye corner, that 36 and 45 swap
+under a mirror, or which way the jaw runs, asks the scheme.
 """
 
 from __future__ import annotations
@@ -77,7 +77,9 @@ class LandmarkScheme:
         along = points[..., after, :].astype(np.float64) - points[..., before, :]
         length = np.linalg.norm(along, axis=-1, keepdims=True)
         on_contour = (before >= 0)[:, None] & (length > 0)
-        return np.divide(along, length, out=np.full_like(along, np.nan), where=on_contour)
+        unit = np.full_like(along, np.nan)
+        np.divide(along, length, out=unit, where=on_contour)
+        return np.asarray(unit)
 
     def normaliser(self, name: str) -> tuple[Index, Index]:
         """The two groups of points whose centres' distance is the unit called `name`."""
@@ -99,8 +101,11 @@ class LandmarkScheme:
 
 def known_schemes() -> list[str]:
     """Names of the schemes that are shipped with the package."""
-    return sorted(entry.name[: -len(".json")] for entry in resources.files("lmk.schemes").iterdir()
-                  if entry.name.endswith(".json"))
+    return sorted(
+        entry.name[: -len(".json")]
+        for entry in resources.files("lmk.schemes").iterdir()
+        if entry.name.endswith(".json")
+    )
 
 
 def load_scheme(name_or_path: str) -> LandmarkScheme:
@@ -119,9 +124,9 @@ def load_scheme(name_or_path: str) -> LandmarkScheme:
 def parse_scheme(text: str, where: str) -> LandmarkScheme:
     """Read a scheme from JSON.
 
-    `{"name": …, "points": K or a list of names, "contours": [[…]], "mirror": [[i, j], …], "normalisers": {"interpupil":
-    [[i…], [j…]]}}`; only name and points are needed.  A contour of fewer than two different points is dropped: templates
-    of drawing programs have them for single dots.
+    `{"name": …, "points": K or a list of names, "contours": [[…]], "mirror": [[i, j], …], "normalisers":
+    {"interpupil": [[i…], [j…]]}}`; only name and points are needed.  A contour of fewer than two different points is
+    dropped: templates of drawing programs have them for single dots.
     """
     try:
         raw = json.loads(text)
@@ -142,8 +147,10 @@ def parse_scheme(text: str, where: str) -> LandmarkScheme:
         raise SchemeError(f'{where}: "points" names {_first_repeated(names)!r} twice')
 
     def group(value: Any, what: str) -> Index:
-        if not isinstance(value, list) or not value or not all(
-            isinstance(k, int) and not isinstance(k, bool) and 0 <= k < len(names) for k in value
+        if (
+            not isinstance(value, list)
+            or not value
+            or not all(isinstance(k, int) and not isinstance(k, bool) and 0 <= k < len(names) for k in value)
         ):
             raise SchemeError(f"{where}: {what} wants point numbers from 0 to {len(names) - 1}, not {value!r:.60}")
         return tuple(value)

@@ -54,7 +54,7 @@ def replacing(path: Path) -> Iterator[Path]:
             _sync(file)
         if path.is_dir() and temporary.is_dir():
             remove(path)  # a folder cannot be renamed over another
-        os.replace(temporary, path)
+        temporary.replace(path)
         _sync(path.parent)
     finally:
         remove(temporary)

@@ -20,7 +20,7 @@ from lmk.config import AugmentationParams, TrainingParams
 from lmk.dataset import TrainingData
 from lmk.errors import DataError, ModelError
 from lmk.images import Crops
-from lmk.inference import autocast, device, predict
+from lmk.inference import autocast, device, on_device, predict
 from lmk.kernels.metrics import bounds_side, instance_errors, point_errors
 from lmk.models import Network, load_weights_into
 from lmk.progress import Progress
@@ -43,6 +43,8 @@ def train(
         model: where to start from; it is changed.
         annotations: all instances, in the order of `crops`.
         crops: their pixels.
+        params: budget, optimiser, rate, seed.
+        augmentation: what is done to every image.
         work: folder for checkpoints, named by what is trained on what; an interrupted training with the same name goes
             on from there with the same result.
         title: for the progress.
@@ -59,7 +61,7 @@ def train(
     data = TrainingData(annotations.select(chosen), picked, model.params.input_size, augmentation, params.seed)
     watched = annotations.in_split("val")
 
-    model = model.to(device(), memory_format=torch.channels_last).train()  # type: ignore[call-overload]  # stub lacks it
+    model = on_device(model).train()
     averaged = copy.deepcopy(model)
     optimiser = _optimiser(model, params)
     run = _Run(model, averaged, optimiser)
@@ -108,7 +110,7 @@ def learning_rate(params: TrainingParams, done: float) -> float:
 class _Chosen(Crops):
     """Some of the crops, without a copy."""
 
-    def __init__(self, crops: Crops, chosen: np.ndarray):
+    def __init__(self, crops: Crops, chosen: np.ndarray) -> None:
         self.size, self.margin, self.pixels = crops.size, crops.margin, crops.pixels
         self.chosen = chosen
 
@@ -122,7 +124,7 @@ class _Chosen(Crops):
 class _Run:
     """All that a training needs to go on: weights, their average, the optimiser's moments, the curve."""
 
-    def __init__(self, model: Network, averaged: Network, optimiser: torch.optim.Optimizer):
+    def __init__(self, model: Network, averaged: Network, optimiser: torch.optim.Optimizer) -> None:
         self.model, self.averaged, self.optimiser = model, averaged, optimiser
         self.step = 0
         self.losses: list[float] = []
@@ -153,7 +155,9 @@ class _Run:
         plain = {name: getattr(self, name) for name in ("step", "curve", "best_error", "since_best", "stopped")}
         with replacing(work / "checkpoint") as temporary:
             temporary.mkdir()
-            save_file({name: value.contiguous().clone() for name, value in state.items()}, temporary / "state.safetensors")
+            save_file(
+                {name: value.contiguous().clone() for name, value in state.items()}, temporary / "state.safetensors"
+            )
             (temporary / "state.json").write_text(json.dumps(plain), encoding="utf-8")
 
     def resume(self, work: Path) -> None:

@@ -1,4 +1,4 @@
-"""What a cleaning leaves behind, and where: the same below `artifacts/` of a pipeline and in the folder of `lmk clean`."""
+"""What a cleaning leaves behind, and where: the same below `artifacts/` of a pipeline and for `lmk clean`."""
 
 from __future__ import annotations
 

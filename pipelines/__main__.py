@@ -59,7 +59,9 @@ def show_results() -> None:
 
 def main() -> int:
     """Parse the command line and run one stage."""
-    parser = argparse.ArgumentParser(prog="python -m pipelines", description="Run one stage; `dvc repro` runs them all.")
+    parser = argparse.ArgumentParser(
+        prog="python -m pipelines", description="Run one stage; `dvc repro` runs them all."
+    )
     parser.add_argument("stage", choices=[*STAGES, "results"], help="what to run; `results` prints the last numbers")
     parser.add_argument("key", nargs="?", help="iteration, for `refine`: i01, i02, …")
     arguments = parser.parse_args()

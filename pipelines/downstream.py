@@ -5,8 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 
 from lmk.config import AugmentationParams, DataParams, DownstreamParams, RefineParams, TrainingParams
-from lmk.images import image_root
 from lmk.fitting import fit, trained_on
+from lmk.images import image_root
 from lmk.store import remove
 from pipelines.paths import Paths
 

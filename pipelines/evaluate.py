@@ -12,10 +12,10 @@ from numpy.typing import NDArray
 from lmk.annotations import AnnotationSet
 from lmk.config import DataParams, DownstreamParams, EvaluationParams, RefineParams
 from lmk.evaluation import aligned_with, ced_rows, label_metrics, model_tables
-from lmk.inference import predict
-from lmk.images import image_root
-from lmk.models import CURVE, load_model
 from lmk.fitting import cut_crops
+from lmk.images import image_root
+from lmk.inference import predict
+from lmk.models import CURVE, load_model
 from lmk.store import write_csv, write_json
 from lmk.truth import read_truth
 from pipelines.paths import Paths
@@ -48,9 +48,7 @@ def evaluate(
                 points = _predict(folder, tested, images)
                 metrics["downstream"][model][labels] = model_tables(points, tested, known, SPLIT, evaluation.failure)
                 name = f"{model} on {labels} labels"
-                distributions.append(
-                    ced_rows(name, points, known or tested, evaluation.normaliser, evaluation.failure)
-                )
+                distributions.append(ced_rows(name, points, known or tested, evaluation.normaliser, evaluation.failure))
                 curves.append(_curve(name, folder))
     write_json(metrics, paths.metrics)
     write_csv(pd.concat(curves), paths.plot("training"))

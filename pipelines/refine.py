@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from lmk.refine.iteration import run_iteration
 from lmk.config import (
     AlignmentParams,
     AugmentationParams,
@@ -15,6 +14,7 @@ from lmk.config import (
     ValidationParams,
 )
 from lmk.images import image_root
+from lmk.refine.iteration import run_iteration
 from pipelines.paths import Paths
 
 

@@ -59,7 +59,13 @@ def test_a_setting_changes_one_parameter_and_numbers_may_be_written_as_dvc_reads
 def test_a_schedule_may_grow_by_a_setting():
     more = "refine.schedule.i04={prev: i03, refiner: keep, images: 0, learning_rate: 1.0e-3}"
 
-    assert load_params(default_profile(), [more, "refine.last=i04"]).refine.chain() == ["i00", "i01", "i02", "i03", "i04"]
+    assert load_params(default_profile(), [more, "refine.last=i04"]).refine.chain() == [
+        "i00",
+        "i01",
+        "i02",
+        "i03",
+        "i04",
+    ]
 
 
 def test_files_that_are_not_there_or_not_yaml_are_named(tmp_path):

@@ -133,7 +133,7 @@ def test_a_scheme_that_contradicts_itself_is_refused_in_one_line(text, says):
 
 
 def test_an_unknown_scheme_names_the_known_ones():
-    with pytest.raises(UnknownName, match="known: .*ibug68"):
+    with pytest.raises(UnknownName, match=r"known: .*ibug68"):
         load_scheme("ibug86")
     with pytest.raises(SchemeError, match="no such scheme file"):
         load_scheme("nowhere.json")

@@ -19,7 +19,9 @@ WING = parse_scheme('{"name": "wing", "points": 3, "contours": [[0, 1, 2]]}', "w
 
 
 def table(images=("a.jpg", "b.jpg"), seed=0):
-    rows = pd.MultiIndex.from_product([images, [0], range(3)], names=["image", "instance", "landmark"]).to_frame(index=False)
+    rows = pd.MultiIndex.from_product([images, [0], range(3)], names=["image", "instance", "landmark"]).to_frame(
+        index=False
+    )
     rows[["x", "y"]] = np.random.default_rng(seed).uniform(0, 100, (len(rows), 2))
     return rows
 
@@ -108,7 +110,7 @@ def test_a_file_of_a_newer_version_or_of_somebody_else_is_refused(tmp_path):
     pq.write_table(stored.replace_schema_metadata({b"lmk": json.dumps(header).encode()}), tmp_path / "newer")
     pq.write_table(stored.replace_schema_metadata({}), tmp_path / "other")
 
-    with pytest.raises(FormatError, match="newer lmk .*upgrade"):
+    with pytest.raises(FormatError, match=r"newer lmk .*upgrade"):
         read_annotations(tmp_path / "newer")
     with pytest.raises(FormatError, match="not an annotation set"):
         read_annotations(tmp_path / "other")

@@ -18,7 +18,6 @@ from lmk.images import SUFFIXES
 from lmk.scheme import LandmarkScheme
 from lmk.store import replacing
 
-
 ANNOTATORS = "annotators.csv"
 
 
@@ -38,7 +37,9 @@ def read_pts(path: Path) -> NDArray[np.float64]:
         raise FormatError(f"{path}: header declares {declared} points, body has {len(points)}")
     if not np.isfinite(points).all():
         line = int(np.flatnonzero(~np.isfinite(points).all(axis=1))[0])
-        raise FormatError(f"{path}: point {line} is not a number; a .pts file cannot have missing points, use format csv")
+        raise FormatError(
+            f"{path}: point {line} is not a number; a .pts file cannot have missing points, use format csv"
+        )
     return points - 1
 
 
@@ -48,7 +49,9 @@ def read_pts_folder(source: Path, scheme: LandmarkScheme, with_images: bool) -> 
         raise DataError(f"{source}: no such folder; format pts reads a folder of images with .pts files beside them")
     files = sorted(source.rglob("*.pts"), key=lambda path: path.relative_to(source).as_posix())
     if not files:
-        raise DataError(f"{source}: no .pts files in it; format pts reads a folder of images with .pts files beside them")
+        raise DataError(
+            f"{source}: no .pts files in it; format pts reads a folder of images with .pts files beside them"
+        )
     has_splits = {file.relative_to(source).parts[0] for file in files} <= set(SPLITS)
     rows, images, splits = [], [], []
     for file in files:
@@ -79,7 +82,7 @@ def read_pts_folder(source: Path, scheme: LandmarkScheme, with_images: bool) -> 
 def _read_annotators(path: Path) -> dict[str, str]:
     listed = pd.read_csv(path, dtype=str)
     if list(listed) != ["image", "annotator"]:
-        raise FormatError(f"{path}: the header must be image,annotator, not {','.join(listed)}")
+        raise FormatError(f"{path}: the header must be image,annotator, not {','.join(map(str, listed.columns))}")
     return dict(zip(listed["image"], listed["annotator"], strict=True))
 
 
@@ -110,9 +113,10 @@ def write_pts_folder(annotations: AnnotationSet, target: Path) -> None:
         raise FormatError(f"{target}: a .pts file cannot have missing points; use format csv")
     instances = annotations.instances
     several = instances.duplicated("image", keep=False)
-    for row, points in zip(instances.itertuples(), annotations.points, strict=True):
-        name = PurePosixPath(str(row.image)).with_suffix("")
-        if several[row.Index]:
-            name = name.with_name(f"{name.name}_{row.instance}")
+    places = zip(instances["image"], instances["instance"], several, annotations.points, strict=True)
+    for image, instance, is_several, points in places:
+        name = PurePosixPath(image).with_suffix("")
+        if is_several:
+            name = name.with_name(f"{name.name}_{instance}")
         with replacing(target / f"{name}.pts") as temporary:
             write_pts(temporary, points, decimals=6)  # a 64th of a pixel is .015625

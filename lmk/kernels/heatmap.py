@@ -30,16 +30,18 @@ def gaussian_profiles(centres: Tensor, length: int, sigma: float) -> Tensor:
 class _CrossEntropy(torch.autograd.Function):
     """Cross-entropy with its gradient, softmax minus target, made in the same few passes over the maps.
 
-    Written out with autograd the same loss takes most of a training step on a processor: it is bound by memory, and every
-    elementary operation would write a tensor as large as all heatmaps of the batch.  Maps are turned so that the
+    Written out with autograd the same loss takes most of a training step on a processor: it is bound by memory, and
+    every elementary operation would write a tensor as large as all heatmaps of the batch.  Maps are turned so that the
     landmarks lie innermost, as channels_last has them already.
     """
 
     @staticmethod
-    def forward(ctx: Any, logits: Tensor, points: Tensor, weight: Tensor, sigma: float) -> Tensor:  # type: ignore[override]
+    def forward(ctx: Any, logits: Tensor, points: Tensor, weight: Tensor, sigma: float) -> Tensor:
         height, width = logits.shape[-2:]
         precision = torch.promote_types(logits.dtype, torch.float32)
-        maps = logits.permute(0, 2, 3, 1).to(precision, copy=True, memory_format=torch.contiguous_format)  # (B, H, W, K)
+        maps = logits.permute(0, 2, 3, 1).to(
+            precision, copy=True, memory_format=torch.contiguous_format
+        )  # (B, H, W, K)
         along_x = gaussian_profiles(points[..., 0].to(precision), width, sigma).transpose(1, 2)[:, None]  # (B, 1, W, K)
         along_y = gaussian_profiles(points[..., 1].to(precision), height, sigma).transpose(1, 2)  # (B, H, K)
         # The target is an outer product: contract it with the maps along x, then along y.
@@ -48,12 +50,14 @@ class _CrossEntropy(torch.autograd.Function):
         total = maps.sub_(top).exp_().sum((1, 2), keepdim=True)
         each = (total.log() + top)[:, 0, 0] - expected
         count = weight.sum().clamp(min=1)
-        gradient = maps.div_(total).addcmul_(along_y[:, :, None], along_x, value=-1).mul_((weight / count)[:, None, None])
+        gradient = (
+            maps.div_(total).addcmul_(along_y[:, :, None], along_x, value=-1).mul_((weight / count)[:, None, None])
+        )
         ctx.save_for_backward(gradient.to(logits.dtype).permute(0, 3, 1, 2))
         return (each * weight).sum() / count
 
     @staticmethod
-    def backward(ctx: Any, outer: Tensor) -> tuple[Tensor, None, None, None]:  # type: ignore[override]
+    def backward(ctx: Any, outer: Tensor) -> tuple[Tensor, None, None, None]:
         (gradient,) = ctx.saved_tensors
         return gradient * outer.to(gradient.dtype), None, None, None
 
@@ -70,7 +74,7 @@ def cross_entropy(logits: Tensor, points: Tensor, weight: Tensor, sigma: float) 
     Returns:
         The mean over the points that count.
     """
-    loss: Tensor = _CrossEntropy.apply(logits, points, weight, sigma)
+    loss: Tensor = _CrossEntropy.apply(logits, points, weight, sigma)  # type: ignore[no-untyped-call]  # torch is untyped here
     return loss
 
 

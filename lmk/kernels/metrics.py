@@ -20,7 +20,9 @@ def instance_errors(errors: Floats, unit: Floats) -> Floats:
     counted = np.isfinite(errors)
     total = np.where(counted, errors, 0).sum(axis=1)
     count = counted.sum(axis=1)
-    return np.divide(total, count * unit, out=np.full(len(errors), np.nan), where=(count > 0) & (unit > 0))
+    mean = np.full(len(errors), np.nan)
+    np.divide(total, count * unit, out=mean, where=(count > 0) & (unit > 0))
+    return mean
 
 
 def group_distance(points: Floats, groups: tuple[tuple[int, ...], tuple[int, ...]]) -> Floats:

@@ -131,7 +131,7 @@ def search(
 
 
 def _correlate(patch: Tensor, profile: Tensor, per_pixel: int, count: int) -> Tensor:
-    """Sum of patch times profile x profile, template pixels `per_pixel` grid points apart: (M, S, S) to (M, count, count)."""
+    """Sum of patch times profile x profile, `per_pixel` grid points apart: (M, S, S) to (M, count, count)."""
     rows = sum(weight * patch[:, i * per_pixel : i * per_pixel + count] for i, weight in enumerate(profile))
     assert isinstance(rows, Tensor)
     total = sum(weight * rows[:, :, i * per_pixel : i * per_pixel + count] for i, weight in enumerate(profile))

@@ -25,7 +25,7 @@ WEIGHTS, CONFIG, CURVE = "model.safetensors", "config.json", "curve.csv"
 Network = StackedHourglass | ResNetRegressor
 
 MODELS: dict[str, Callable[[Any, int], Network]] = {"hourglass": StackedHourglass, "resnet": ResNetRegressor}
-_PARAMS: dict[str, type[HourglassParams] | type[ResNetParams]] = {"hourglass": HourglassParams, "resnet": ResNetParams}
+_PARAMS: dict[str, type[HourglassParams | ResNetParams]] = {"hourglass": HourglassParams, "resnet": ResNetParams}
 
 
 def build_model(params: HourglassParams | ResNetParams, scheme: LandmarkScheme, seed: int) -> Network:
@@ -76,7 +76,9 @@ def read_config(path: Path) -> dict[str, Any]:
     try:
         content = json.loads((path / CONFIG).read_text(encoding="utf-8"))
     except (OSError, ValueError) as cause:
-        raise ModelError(f"{path}: not a model of lmk (a folder with {CONFIG} and {WEIGHTS}); `lmk train` makes one") from cause
+        raise ModelError(
+            f"{path}: not a model of lmk (a folder with {CONFIG} and {WEIGHTS}); `lmk train` makes one"
+        ) from cause
     if not isinstance(content, dict) or content.get("version", VERSION + 1) > VERSION:
         raise ModelError(f"{path}: written by a newer lmk; upgrade lmk, or train it again")
     return content
@@ -89,4 +91,6 @@ def model_digest(path: Path) -> str:
 
 def load_weights_into(model: nn.Module, state: dict[str, torch.Tensor], prefix: str) -> None:
     """Load the tensors of a state whose names start with `prefix`."""
-    model.load_state_dict({name.removeprefix(prefix): value for name, value in state.items() if name.startswith(prefix)})
+    model.load_state_dict(
+        {name.removeprefix(prefix): value for name, value in state.items() if name.startswith(prefix)}
+    )

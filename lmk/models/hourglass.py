@@ -31,7 +31,8 @@ class Block(nn.Module):
             self.skip = nn.Sequential(nn.Conv2d(inputs, outputs, 1, stride, bias=False), nn.BatchNorm2d(outputs))
 
     def forward(self, x: Tensor) -> Tensor:
-        return functional.relu(self.body(x) + self.skip(x))
+        out: Tensor = functional.relu(self.body(x) + self.skip(x))
+        return out
 
 
 class Hourglass(nn.Module):
@@ -46,7 +47,8 @@ class Hourglass(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         low = self.up(self.inner(self.down(functional.max_pool2d(x, 2))))
-        return self.across(x) + functional.interpolate(low, scale_factor=2.0, mode="nearest")
+        out: Tensor = self.across(x) + functional.interpolate(low, scale_factor=2.0, mode="nearest")
+        return out
 
 
 class Head(nn.Module):

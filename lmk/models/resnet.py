@@ -32,19 +32,23 @@ class ResNetRegressor(nn.Module):
             channels = outputs
         self.stages = nn.Sequential(*stages)
         self.head = nn.Linear(channels * 16, landmarks * 2)
-        nn.init.normal_(self.head.weight, std=1e-3)
+        nn.init.normal_(self.head.weight, std=0.1)
         nn.init.zeros_(self.head.bias)
 
     def forward(self, images: Tensor) -> Tensor:
         """(B, 3, S, S) to points (B, K, 2) in parts of the crop, -1 to 1."""
-        features = functional.adaptive_avg_pool2d(self.stages(self.stem(images)), 4)
-        points: Tensor = self.head(features.flatten(1))
-        return points.float().view(len(images), -1, 2)
+        features = functional.adaptive_avg_pool2d(self.stages(self.stem(images)), 4).flatten(1)
+        # Adaptive optimisers move every weight by about the rate; thousands of them together would throw the points
+        # across the face at each step.
+        points: Tensor = self.head(features / features.shape[1] ** 0.5)
+        placed: Tensor = points.float().view(len(images), -1, 2)
+        return placed
 
     def loss(self, images: Tensor, points: Tensor, weight: Tensor) -> Tensor:
         """Mean distance in parts of the crop, not its square: one gross label must not outweigh ninety good ones."""
         away = torch.linalg.vector_norm(self(images) - points, dim=-1)
-        return (away * weight).sum() / weight.sum().clamp(min=1)
+        mean: Tensor = (away * weight).sum() / weight.sum().clamp(min=1)
+        return mean
 
     def locate(self, images: Tensor) -> Tensor:
         """The same as `forward`."""

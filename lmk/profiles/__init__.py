@@ -1,0 +1,1 @@
+"""Parameter files that are shipped: `default.yaml` is what `lmk clean` uses."""

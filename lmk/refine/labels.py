@@ -13,7 +13,7 @@ from lmk.config import AlignmentParams
 from lmk.dataset import centre, from_crop, to_crop
 from lmk.errors import ModelError, UnknownName
 from lmk.images import Crops
-from lmk.inference import Progress, batches, device, log_heatmaps
+from lmk.inference import Progress, batches, log_heatmaps, on_device
 from lmk.models import Network
 from lmk.models.hourglass import StackedHourglass
 from lmk.refine import REFINERS
@@ -34,33 +34,37 @@ def refine_labels(
 
     Args:
         model: judges; its heatmaps are averaged over the mirrored image when the parameters say so.
-        annotations: the set whose points are moved, instances in the order of `crops`.
+        annotations: the set whose points are moved.
         observed: (N, K, 2) where each search starts.
+        crops: pixels of the instances, in the order of the set.
         refiner: a name in REFINERS.
+        params: of the search.
         iteration: number of the new set.
         provenance: of the new set.
+        progress: called with (done, total).
     """
     if refiner not in REFINERS:
         raise UnknownName("refiner", refiner, REFINERS)
     if not isinstance(model, StackedHourglass):
         raise ModelError(f"a {model.params.kind} draws no heatmaps to search in; refine with a hourglass")
-    model = model.eval().to(device(), memory_format=torch.channels_last)  # type: ignore[call-overload]  # stub lacks it
+    judge = on_device(model).eval()
+    assert isinstance(judge, StackedHourglass)
     points = annotations.points.copy()
     evidence = {name: np.full(points.shape[:2], np.nan) for name in EVIDENCE}
     searched = np.flatnonzero(annotations.in_split("train"))
     boxes = torch.from_numpy(annotations.boxes.copy())
     for place in batches(len(searched), progress):
         chosen = searched[place]
-        maps = log_heatmaps(model, centre(crops, chosen, model.params.input_size), annotations.scheme, params.mirror)
-        start = model.to_heatmap(to_crop(torch.from_numpy(observed[chosen]), boxes[chosen]))
+        maps = log_heatmaps(judge, centre(crops, chosen, judge.params.input_size), annotations.scheme, params.mirror)
+        start = judge.to_heatmap(to_crop(torch.from_numpy(observed[chosen]), boxes[chosen]))
         there = annotations.labelled[chosen]
-        found = REFINERS[refiner](maps[there].cpu(), start[there].float(), model.sigma, params)
+        found = REFINERS[refiner](maps[there].cpu(), start[there].float(), judge.sigma, params)
         moved = start.clone()
         moved[there] = found.points.double()
         index = chosen[np.nonzero(there)[0]], np.nonzero(there)[1]
         if refiner != "keep":  # a label that is kept is kept to the last bit
-            points[index] = from_crop(model.from_heatmap(moved), boxes[chosen]).numpy()[there]
-        pixel = annotations.boxes[index[0], 2] / model.params.heatmap_size
+            points[index] = from_crop(judge.from_heatmap(moved), boxes[chosen]).numpy()[there]
+        pixel = annotations.boxes[index[0], 2] / judge.params.heatmap_size
         for name in ("prior_cost", "chi2", "chi2_observed", "peak", "at_edge"):
             evidence[name][index] = getattr(found, name).numpy()
         evidence["spread"][index] = found.spread.numpy() * pixel

@@ -1,0 +1,1 @@
+"""Schemes that are shipped: one JSON file each."""

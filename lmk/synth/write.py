@@ -13,8 +13,6 @@ from pathlib import Path
 from typing import Any
 
 import cv2
-import numpy as np
-from numpy.typing import NDArray
 
 from lmk.errors import LmkError, UnknownName
 from lmk.formats.pts import ANNOTATORS, write_pts

@@ -6,6 +6,7 @@ Everything here is a process of its own, started in a session of its own and end
 from __future__ import annotations
 
 import os
+import re
 import signal
 import socket
 import subprocess
@@ -220,21 +221,28 @@ def test_a_killed_stage_and_a_lock_are_tried_again(server, project):
     assert tries == {"data.dvc": 2, "ingest": 1, "refine@i01": 1, "refine@i02": 1, "report": 2}
 
 
-def test_a_schedule_fires(server, project):
-    api, env = server
-    code = f"from flows.retrain import keep; keep({str(project)!r}, interval=5)"
-    log = project.parent / "log"
+def test_a_schedule_fires_on_a_server_that_it_starts_by_itself(project):
+    env, log = environment(project.parent), project.parent / "log"
+    code = f"from flows.retrain import keep, server\nwith server(): keep({str(project)!r}, interval=5)"
+    api = ""
 
     def of_schedule() -> list[dict[str, Any]]:
         runs = ask(api, "flow_runs", flow_runs={"state": {"type": {"any_": ["COMPLETED"]}}})
         return [run for run in runs if run["deployment_id"]]
 
-    with running(sys.executable, "-c", code, env=env, cwd=ROOT, log=log):
+    with running(sys.executable, "-c", code, env=env, cwd=ROOT, log=log) as process:
+        said = until(lambda: re.search(r"Prefect server: (\S+)", log.read_text()), "the server's address")
+        api = f"{said[1]}/api"
         [run, *_] = until(of_schedule, "a scheduled run")
+        names = [task["name"] for task in tasks_of(api, run)]
+        [deployment] = ask(api, "deployments")
+        process.send_signal(signal.SIGINT)
+        process.wait(timeout=PATIENCE)
 
     assert run["auto_scheduled"]
-    assert [task["name"] for task in tasks_of(api, run)] == IN_ORDER
-    [deployment] = ask(api, "deployments")
+    assert names == IN_ORDER
+    with pytest.raises(httpx.TransportError):  # it is gone with the schedule
+        httpx.get(f"{api}/health", timeout=5)
     assert not deployment["paused"]
     assert deployment["global_concurrency_limit"]["limit"] == 1
     assert deployment["concurrency_options"]["collision_strategy"] == "CANCEL_NEW"
@@ -262,3 +270,13 @@ def test_a_wrong_argument_is_one_line(tmp_path, arguments, line):
     done = retrain(tmp_path, environment(tmp_path), *arguments)
 
     assert (done.returncode, done.stdout, done.stderr) == (1, "", line + "\n")
+
+
+def test_a_server_that_is_not_there_is_one_line(tmp_path):
+    (tmp_path / "dvc.yaml").touch()
+
+    done = retrain(tmp_path, {**environment(tmp_path), "PREFECT_API_URL": "http://127.0.0.1:9/api"})
+
+    assert (done.returncode, done.stdout) == (1, "")
+    assert done.stderr.startswith("http://127.0.0.1:9/api: no Prefect server answers there; start it")
+    assert done.stderr.count("\n") == 1

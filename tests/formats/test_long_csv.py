@@ -44,8 +44,14 @@ def test_a_missing_point_has_empty_cells(tmp_path):
         (GOOD.replace(",0,1,", ",0,1.5,"), "line 3: landmark must be a whole number, not '1.5'"),
         (GOOD.replace(",0,1,", ",0,elbow,"), "line 3: landmark must be a whole number, not 'elbow'"),
         (GOOD.replace(",0,1,", ",-1,1,"), "an instance is a number from 0 up"),
-        (GOOD.replace("y\n", "y,split\n").replace(",2\n", ",2,train\n").replace(",4\n", ",4,dev\n"), "split is .* 'dev'"),
-        (GOOD.replace("y\n", "y,visibility\n").replace(",2\n", ",2,1\n").replace(",4\n", ",4,3\n"), "visibility is .* 3"),
+        (
+            GOOD.replace("y\n", "y,split\n").replace(",2\n", ",2,train\n").replace(",4\n", ",4,dev\n"),
+            "split is .* 'dev'",
+        ),
+        (
+            GOOD.replace("y\n", "y,visibility\n").replace(",2\n", ",2,1\n").replace(",4\n", ",4,3\n"),
+            "visibility is .* 3",
+        ),
     ],
 )
 def test_a_broken_table_is_named_in_one_line(tmp_path, text, says):

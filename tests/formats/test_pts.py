@@ -93,7 +93,7 @@ def test_the_wrong_scheme_and_the_wrong_folder_are_named(tmp_path):
 
     with pytest.raises(SchemeError, match=r"a.pts: 2 points, but scheme ibug68 has 68"):
         read_pts_folder(tmp_path / "there", load_scheme("ibug68"), with_images=True)
-    with pytest.raises(DataError, match="no .pts files in it"):
+    with pytest.raises(DataError, match=r"no \.pts files in it"):
         read_pts_folder(tmp_path / "empty", TWO, with_images=True)
     with pytest.raises(DataError, match="no such folder"):
         read_pts_folder(tmp_path / "nowhere", TWO, with_images=True)

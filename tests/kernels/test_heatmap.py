@@ -77,7 +77,10 @@ def test_a_second_mode_far_away_does_not_pull():
 
 
 def test_a_peak_at_the_border_is_found_there():
-    log_map = log_probabilities(torch.zeros(1, 1, 10, 10).index_put((torch.tensor(0), torch.tensor(0), torch.tensor(9),
-                                                                     torch.tensor(0)), torch.tensor(50.0)))
+    log_map = log_probabilities(
+        torch.zeros(1, 1, 10, 10).index_put(
+            (torch.tensor(0), torch.tensor(0), torch.tensor(9), torch.tensor(0)), torch.tensor(50.0)
+        )
+    )
 
     assert expected_position(log_map, radius=3)[0, 0].tolist() == pytest.approx([0, 9], abs=1e-4)

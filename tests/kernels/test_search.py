@@ -13,7 +13,9 @@ from lmk.kernels.search import cubic_weights, resample, search, template_profile
 
 def gaussian_map(centre, size=32, sigma=1.5, weight=1.0):
     """(size, size) log-probabilities of a Gaussian that is sampled at the pixels."""
-    y, x = torch.meshgrid(torch.arange(size, dtype=torch.float64), torch.arange(size, dtype=torch.float64), indexing="ij")
+    y, x = torch.meshgrid(
+        torch.arange(size, dtype=torch.float64), torch.arange(size, dtype=torch.float64), indexing="ij"
+    )
     logits = -weight * ((x - centre[0]) ** 2 + (y - centre[1]) ** 2) / (2 * sigma**2)
     return logits.flatten().log_softmax(0).view(size, size)
 
@@ -51,7 +53,7 @@ def chi_square(log_map, centre, sigma, half, floor):
 @pytest.mark.parametrize("seed", range(4))
 def test_costs_and_minimum_are_those_of_equation_8_written_out(seed):
     random = torch.Generator().manual_seed(seed)
-    log_map = (gaussian_map((15.3, 16.8)) + 0.4 * torch.randn(32, 32, generator=random, dtype=torch.float64))
+    log_map = gaussian_map((15.3, 16.8)) + 0.4 * torch.randn(32, 32, generator=random, dtype=torch.float64)
     log_map = log_map.flatten().log_softmax(0).view(32, 32)
     observed = (14.6, 17.7)
     sigma, half, floor, per_pixel, weight = 1.5, 2, 0.01, 2, 0.07
@@ -63,7 +65,8 @@ def test_costs_and_minimum_are_those_of_equation_8_written_out(seed):
 
     steps = np.arange(-4, 5) / per_pixel
     costs = {
-        (dx, dy): weight * (dx**2 + dy**2) + chi_square(log_map, (observed[0] + dx, observed[1] + dy), sigma, half, floor)
+        (dx, dy): weight * (dx**2 + dy**2)
+        + chi_square(log_map, (observed[0] + dx, observed[1] + dy), sigma, half, floor)
         for dx in steps for dy in steps
     }  # fmt: skip
     dx, dy = min(costs, key=costs.get)
@@ -72,7 +75,9 @@ def test_costs_and_minimum_are_those_of_equation_8_written_out(seed):
     # The parabola moves the best candidate by half a step at most.
     assert abs(found.points[0, 0] - observed[0] - dx) <= 0.5 / per_pixel
     assert abs(found.points[0, 1] - observed[1] - dy) <= 0.5 / per_pixel
-    assert found.prior_cost[0] == pytest.approx(weight * ((found.points[0] - torch.tensor(observed, dtype=torch.float64)) ** 2).sum().item())
+    assert found.prior_cost[0] == pytest.approx(
+        weight * ((found.points[0] - torch.tensor(observed, dtype=torch.float64)) ** 2).sum().item()
+    )
 
 
 @pytest.mark.parametrize("centre", [(15.0, 16.0), (15.37, 16.81), (14.5, 17.5)])

@@ -7,11 +7,11 @@ import numpy as np
 import pytest
 
 from lmk.errors import LmkError
+from lmk.formats.pts import write_pts
 from lmk.scheme import load_scheme
 from lmk.synth.noise import annotate
 from lmk.synth.render import render_face
 from lmk.synth.sheet import contact_sheet
-from lmk.formats.pts import write_pts
 from lmk.synth.write import HEADER, render_dataset
 
 SIZE = 48
