@@ -57,7 +57,7 @@ exit code: 0 done, 1 a stage failed (the last line says why), 2 a command line t
 """
 
 
-class StageFailed(Exception):  # noqa: N818 (it reads as a sentence, and is one for the user)
+class StageFailed(Exception):
     """A stage that failed, in one line."""
 
     def __init__(self, line: str, *, passing: bool = False) -> None:

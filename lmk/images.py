@@ -114,10 +114,10 @@ class Crops:
         self.size = round(input_size * MARGIN / 2) * 2
         # The exact factor by which the kept square is larger than the box, after rounding to whole pixels.
         self.margin = self.size / input_size
-        self._file = tempfile.TemporaryFile()  # noqa: SIM115 (lives as long as the object)
         shape = (max(len(images), 1), self.size, self.size, 3)
-        self._file.truncate(int(np.prod(shape)))
-        self.pixels: NDArray[np.uint8] = np.memmap(self._file, np.uint8, "r+", shape=shape)
+        with tempfile.TemporaryFile() as file:  # the map keeps it alive
+            file.truncate(int(np.prod(shape)))
+            self.pixels: NDArray[np.uint8] = np.memmap(file, np.uint8, "r+", shape=shape)
         last: tuple[str, NDArray[np.uint8]] | None = None
         for index, (name, box) in enumerate(zip(images, boxes, strict=True)):
             if last is None or last[0] != name:  # instances of one image are neighbours

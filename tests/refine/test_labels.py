@@ -1,0 +1,139 @@
+"""Refiners on whole sets: what moves, what stays, and what is known about it."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+
+from lmk.annotations import EVIDENCE, AnnotationSet
+from lmk.errors import ModelError, UnknownName
+from lmk.fitting import cut_crops
+from lmk.models import build_model
+from lmk.models.hourglass import StackedHourglass
+from lmk.refine import REFINERS
+from lmk.refine.labels import refine_labels
+from lmk.config import ResNetParams
+
+
+@pytest.fixture(scope="module")
+def refine(rendered, human, small):
+    crops = cut_crops(human, rendered / "faces", 64)
+    network = build_model(small.model, human.scheme, 0)
+
+    def run(refiner="align", labels=human, observed=None, model=network, **changes):
+        params = small.alignment.model_copy(update=changes)
+        start = labels.points if observed is None else observed
+        return refine_labels(model, labels, start, crops, refiner, params, 1, {"producer": "test"})
+
+    return run
+
+
+class Oracle(StackedHourglass):
+    """Draws the heatmaps of a perfect network: Gaussians where it is told."""
+
+    def __init__(self, params, labels, truth):
+        super().__init__(params, labels.landmarks)
+        inside = (truth - labels.boxes[:, None, :2]) / labels.boxes[:, None, 2:] * 2 - 1
+        self.place = self.to_heatmap(torch.from_numpy(inside))
+        self.seen = 0
+
+    def log_heatmaps(self, images):
+        centres = self.place[self.seen : self.seen + len(images)]
+        self.seen += len(images)
+        pixel = torch.arange(self.params.heatmap_size, dtype=torch.float64)
+        x = -((pixel - centres[..., :1]) ** 2) / (2 * self.sigma**2)
+        y = -((pixel - centres[..., 1:]) ** 2) / (2 * self.sigma**2)
+        maps = y[..., :, None] + x[..., None, :]
+        return maps.flatten(2).log_softmax(-1).view(maps.shape).float()
+
+
+@pytest.fixture
+def in_the_middle(human):
+    """Labels away from the border of image and crop, so that nothing is cut off."""
+    grid = np.stack(np.meshgrid(np.linspace(20, 44, 17), np.linspace(20, 44, 4)), -1).reshape(68, 2)
+    points = np.broadcast_to(grid, human.points.shape)
+    flat = points.reshape(-1, 2)
+    return AnnotationSet(human.table.assign(x=flat[:, 0], y=flat[:, 1], split="train"), human.scheme, {})
+
+
+@pytest.mark.parametrize("name", REFINERS)
+def test_a_refiner_keeps_a_label_that_the_model_agrees_with(refine, small, in_the_middle, name):
+    model = Oracle(small.model, in_the_middle, in_the_middle.points)
+
+    refined = refine(name, in_the_middle, model=model, mirror=False)
+
+    np.testing.assert_allclose(refined.points, in_the_middle.points, atol=0.01)
+    assert not refined.column("at_edge").any()
+    np.testing.assert_allclose(refined.column("peak"), 1, atol=0.02)
+
+
+def test_align_finds_the_truth_where_the_network_knows_it_and_the_prior_holds_it_back(refine, small, in_the_middle):
+    random = np.random.default_rng(0)
+    truth = in_the_middle.points + random.uniform(-2, 2, in_the_middle.points.shape)
+
+    def error(weight):
+        model = Oracle(small.model, in_the_middle, truth)
+        refined = refine("align", in_the_middle, model=model, mirror=False, prior_weight=weight)
+        return np.abs(refined.points - truth).max(), refined
+
+    free, refined = error(0.0)
+    held, _ = error(0.5)
+    assert free < 0.05
+    assert held > 2 * free
+    # The prior cost is lambda times the squared way in heatmap pixels.
+    _, refined = error(0.1)
+    way = np.linalg.norm(refined.points - in_the_middle.points, axis=-1) / in_the_middle.boxes[:, 2:] * 32
+    np.testing.assert_allclose(refined.column("prior_cost"), 0.1 * way**2, atol=1e-5)
+
+
+def test_only_labelled_points_of_train_move_and_only_they_have_evidence(refine, human):
+    table = human.table.copy()
+    table.loc[7, ["x", "y", "visibility"]] = [np.nan, np.nan, 0]
+    labels = AnnotationSet(table, human.scheme, {})
+
+    refined = refine(labels=labels)
+
+    searched = labels.in_split("train")[:, None] & labels.labelled
+    for name in EVIDENCE:
+        np.testing.assert_array_equal(np.isfinite(refined.column(name).astype(float)), searched)
+    moved = np.linalg.norm(refined.points - labels.points, axis=-1)
+    assert not (moved[~searched] > 0).any()
+    assert (moved[searched] > 0).mean() > 0.9
+    assert set(refined.table["iteration"]) == {1}
+
+
+def test_keep_moves_nothing_to_the_last_bit(refine, human):
+    refined = refine("keep")
+
+    assert refined.points.tobytes() == human.points.tobytes()
+    assert np.isfinite(refined.column("chi2")[human.in_split("train")]).all()
+
+
+def test_no_point_goes_further_than_its_window_or_out_of_its_image(refine, human):
+    refined = refine(window=20.0)
+
+    train = human.in_split("train")
+    way = np.abs(refined.points - human.points)[train] / human.boxes[train, None, 2:] * 256
+    assert way.max() <= 10 + 1e-6
+    low, high = np.fmin(human.points, 0), np.fmax(human.points, 63)
+    assert (refined.points >= low).all()
+    assert (refined.points <= high).all()
+
+
+def test_the_search_starts_where_it_is_told(refine, human):
+    elsewhere = human.points + 3
+
+    refined = refine(observed=elsewhere, window=4.0)
+
+    train = human.in_split("train")
+    assert np.abs(refined.points - np.clip(elsewhere, 0, 63))[train].max() < 2 / 256 * human.boxes[:, 2].max() + 1e-6
+
+
+def test_a_regressor_cannot_judge_and_an_unknown_refiner_is_named(refine, human):
+    regressor = build_model(ResNetParams(kind="resnet", width=8, depth=1, input_size=64), human.scheme, 0)
+
+    with pytest.raises(ModelError, match="resnet draws no heatmaps"):
+        refine(model=regressor)
+    with pytest.raises(UnknownName, match="known: align, keep"):
+        refine("aline")

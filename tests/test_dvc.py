@@ -1,0 +1,97 @@
+"""dvc.yaml against the stages: the sections that they get, the code that they import, the paths that they use."""
+
+from __future__ import annotations
+
+import inspect
+from pathlib import Path
+
+import pytest
+import yaml
+
+from lmk.config import load_params
+from pipelines.__main__ import STAGES, stage_function
+from pipelines.paths import Paths
+from tests.imports import ROOT, modules, needed_by
+
+GRAPH = yaml.safe_load((ROOT / "dvc.yaml").read_text())["stages"]
+PARAMS = load_params(ROOT / "params.yaml")
+NOT_SECTIONS = {"paths", "name", "iteration"}
+
+
+def stage(name):
+    return GRAPH[name].get("do", GRAPH[name])
+
+
+def code_deps(name):
+    return [dep for dep in stage(name)["deps"] if dep.split("/")[0] in ("lmk", "pipelines")]
+
+
+def test_every_stage_is_a_function_of_its_name():
+    assert set(GRAPH) == set(STAGES)
+    for name in STAGES:
+        assert stage(name)["cmd"] == f"python -m pipelines {name}" + (" ${key}" if name == "refine" else "")
+
+
+@pytest.mark.parametrize("name", STAGES)
+def test_a_stage_gets_the_sections_that_its_params_list(name):
+    asked = set(inspect.signature(stage_function(name)).parameters)
+    listed = set(stage(name)["params"])
+    if "iteration" in asked:
+        listed.remove("refine.schedule.${key}")
+
+    assert asked - NOT_SECTIONS == listed
+
+
+@pytest.mark.parametrize("name", STAGES)
+def test_deps_cover_the_code_that_a_stage_imports_and_no_more(name):
+    known = modules()
+    needed = {known[module].relative_to(ROOT) for module in needed_by(f"pipelines.{name}")} - {
+        Path("pipelines/__init__.py")
+    }
+    listed = [Path(dep) for dep in code_deps(name)]
+
+    uncovered = {str(path) for path in needed if not any(path == dep or dep in path.parents for dep in listed)}
+    useless = {str(dep) for dep in listed
+               if not any(path == dep or dep in path.parents for path in needed) and dep != Path("lmk/schemes")}  # fmt: skip
+    assert uncovered == set()
+    assert useless == set()
+    assert all((ROOT / dep).exists() for dep in listed)
+
+
+def test_outs_and_deps_are_the_paths_that_the_code_spells():
+    paths = Paths()
+    refine = stage("refine")
+
+    assert stage("ingest")["outs"] == [str(paths.annotations("i00"))]
+    assert stage("validate")["outs"] == [str(paths.verdict("i00"))]
+    assert stage("baseline")["outs"] == [str(paths.model("i00"))]
+    assert refine["outs"] == [str(paths.annotations("${key}")), str(paths.model("${key}"))]
+    assert {
+        str(paths.annotations("i00")),
+        str(paths.annotations("${item.prev}")),
+        str(paths.model("${item.prev}")),
+    } <= set(refine["deps"])
+    assert paths.downstream("m", "human").parent == Path(stage("downstream")["outs"][0])
+    assert [str(paths.metrics)] == [next(iter(entry)) for entry in stage("evaluate")["metrics"]]
+    assert paths.plot("x").parent == Path(stage("evaluate")["outs"][0])
+    assert stage("report")["outs"] == [str(paths.report)]
+
+
+def test_what_must_survive_a_rerun_lies_outside_the_outs():
+    outs = [Path(out) for name in STAGES for out in stage(name).get("outs", [])]
+
+    for kept in (Paths().work, Paths().rejected, Paths().data_docs("i00")):
+        assert not any(out == kept or out in kept.parents or kept in out.parents for out in outs), kept
+
+
+def test_the_truth_reaches_evaluation_alone():
+    for name in STAGES:
+        if name != "evaluate":
+            assert "lmk.truth" not in needed_by(f"pipelines.{name}"), name
+
+
+def test_the_parameter_file_says_what_data_the_stages_depend_on():
+    assert Path(PARAMS.data.root).parts[0] == "data"
+    assert Path(PARAMS.data.truth).parts[0] == "data"
+    for name in ("ingest", "baseline", "refine", "downstream", "evaluate", "report"):
+        assert "data" in stage(name)["deps"]

@@ -1,0 +1,93 @@
+"""Errors are stated against the right reference, in the right unit, on the right split."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from lmk.annotations import AnnotationSet
+from lmk.config import EvaluationParams
+from lmk.errors import DataError, UnknownName
+from lmk.evaluation import aligned_with, error_table, format_metrics, is_gross, label_metrics, label_table, model_tables
+from lmk.scheme import load_scheme
+from lmk.truth import read_truth
+
+
+@pytest.fixture(scope="module")
+def truth(rendered):
+    return read_truth(str(rendered / "truth" / "truth.csv"), load_scheme("ibug68"))
+
+
+def test_nme_is_in_percent_of_each_normaliser(human, truth):
+    reference = aligned_with(truth, human)
+
+    table = error_table(reference.points + [3.0, 4.0], reference, 8.0)
+
+    eyes = np.linalg.norm(reference.points[:, 36] - reference.points[:, 45], axis=-1)
+    assert table["interocular"]["nme"] == pytest.approx((500 / eyes).mean(), rel=1e-4)
+    assert table["image"]["nme"] == pytest.approx(500 / 64)
+    assert {"interocular", "interpupil", "box", "image"} <= table.keys()
+    assert table["threshold"] == 8.0
+
+
+def test_gross_errors_are_left_out_and_reported_apart(human, truth):
+    reference = aligned_with(truth, human)
+    train = human.in_split("train")
+    gross = is_gross(reference)[train]
+    errors = np.linalg.norm(human.points - reference.points, axis=-1)[train]
+
+    table = label_table(human, truth, 8.0)
+
+    assert gross.any()
+    assert table["points"] == (~gross).sum()
+    assert table["gross"]["points"] == gross.sum()
+    assert table["image"]["nme"] == pytest.approx(
+        np.nanmean(np.where(gross, np.nan, errors), 1).mean() / 0.64, rel=1e-5
+    )
+    assert table["gross"]["image"]["nme"] > table["image"]["nme"]
+
+
+def test_labels_are_measured_on_train_and_models_on_the_split_that_is_named(human, truth):
+    exact = aligned_with(truth, human)
+    off = exact.points.copy()
+    off[~human.in_split("train")] += 50
+    moved = AnnotationSet(human.table.assign(x=off[..., 0].ravel(), y=off[..., 1].ravel()), human.scheme, {})
+
+    assert label_table(moved, truth, 8.0)["box"]["nme"] == 0
+    tables = model_tables(exact.points, human, truth, "test", 8.0)
+    assert tables["truth"]["box"]["nme"] == 0
+    assert tables["human"]["box"]["nme"] > 0
+    assert tables["truth"]["points"] == 4 * 68
+    assert model_tables(exact.points, human.select(human.in_split("train")), truth, "test", 8.0) == {}
+
+
+def test_the_truth_is_put_in_the_order_of_the_labels(human, truth):
+    backwards = human.select(np.arange(20) >= 10)
+    shuffled = AnnotationSet(truth.table.iloc[::-1].sort_values("landmark", kind="stable"), truth.scheme, {})
+
+    found = aligned_with(truth, backwards)
+
+    assert found.instances["image"].tolist() == backwards.instances["image"].tolist()
+    assert len(shuffled.table) == len(truth.table)
+    with pytest.raises(DataError, match="the truth has no instance 0 of train/000000.jpg"):
+        aligned_with(truth.select(~truth.instances["image"].eq("train/000000.jpg").to_numpy()), human)
+
+
+def test_an_unknown_normaliser_names_the_known_ones(human):
+    with pytest.raises(UnknownName, match="known: box, image, interocular, interpupil"):
+        label_metrics({"i00": human}, None, EvaluationParams(normaliser="eyes", failure=8.0))
+
+
+def test_the_table_for_the_terminal_names_the_unit_and_the_change(human, truth):
+    metrics = label_metrics({"i00": human, "i01": human}, truth, EvaluationParams(normaliser="box", failure=8.0))
+    tables = model_tables(human.points, human, truth, "test", 8.0)
+    metrics["detector"] = {"i00": tables}
+    metrics["downstream"] = {"resnet": {"human": tables, "refined": tables}}
+
+    text = format_metrics(metrics)
+
+    assert "% of box" in text
+    assert "  i01" in text
+    assert "+0.0 %" in text
+    assert "trained on refined  labels   against truth" in text
+    assert format_metrics({"headline": metrics["headline"], "labels": {}}) == ""

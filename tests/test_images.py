@@ -1,0 +1,81 @@
+"""Pixels in: broken files are found, and a crop is where its box says."""
+
+from __future__ import annotations
+
+import cv2
+import numpy as np
+import pytest
+
+from lmk.errors import ImageError
+from lmk.images import MARGIN, Crops, crop, read_image
+
+
+def ramp(height=60, width=80):
+    """An image whose red is its x and whose green is its y."""
+    y, x = np.mgrid[0:height, 0:width]
+    return np.stack([x * 3, y * 4, np.full_like(x, 7)], -1).astype(np.uint8)
+
+
+def save(path, image, *options):
+    assert cv2.imwrite(str(path), cv2.cvtColor(image, cv2.COLOR_RGB2BGR), options)
+    return path
+
+
+def test_colours_are_red_green_blue(tmp_path):
+    np.testing.assert_array_equal(read_image(save(tmp_path / "a.png", ramp())), ramp())
+
+
+@pytest.mark.parametrize("name", ["a.jpg", "progressive.jpg", "a.png"])
+@pytest.mark.parametrize("part", [0.3, 0.9])
+def test_a_truncated_image_is_refused(tmp_path, name, part):
+    noise = np.random.default_rng(0).integers(0, 255, (64, 64, 3), np.uint8)
+    options = [cv2.IMWRITE_JPEG_PROGRESSIVE, 1] if name.startswith("progressive") else []
+    path = save(tmp_path / name, noise, *options)
+    read_image(path)
+    path.write_bytes(path.read_bytes()[: int(path.stat().st_size * part)])
+
+    with pytest.raises(ImageError, match="truncated") as error:
+        read_image(path)
+    assert str(path) in str(error.value)
+
+
+@pytest.mark.parametrize(("content", "says"), [(b"", "not an image"), (b"hello", "not an image"), (None, "no such")])
+def test_what_is_not_an_image_is_refused(tmp_path, content, says):
+    if content is not None:
+        (tmp_path / "a.jpg").write_bytes(content)
+
+    with pytest.raises(ImageError, match=says):
+        read_image(tmp_path / "a.jpg")
+
+
+@pytest.mark.parametrize("box", [(9.5, 19.5, 20.0), (12.25, 7.75, 31.0), (-0.5, -0.5, 60.0)])
+@pytest.mark.parametrize("size", [20, 41])
+def test_a_crops_pixels_are_the_images_at_the_place_that_the_box_says(box, size):
+    cut = crop(ramp(), np.array(box), size).astype(float)
+
+    centre = (np.arange(size) + 0.5) / size * box[2]
+    # Away from the image's border, where the edge is repeated.
+    inside = slice(size // 5, -size // 5)
+    np.testing.assert_allclose(cut[size // 2, inside, 0], (box[0] + centre)[inside] * 3, atol=1.1)
+    np.testing.assert_allclose(cut[inside, size // 2, 1], (box[1] + centre)[inside] * 4, atol=1.1)
+
+
+def test_a_crop_that_shrinks_much_is_averaged_and_stays_in_place():
+    y, x = np.mgrid[0:400, 0:600]
+    image = np.stack([x * 0.4, y * 0.6, (x + y) % 2 * 255], -1).astype(np.uint8)
+
+    cut = crop(image, np.array([99.5, 49.5, 320.0]), 32).astype(float)
+
+    centre = (np.arange(32) + 0.5) * 10
+    np.testing.assert_allclose(cut[16, 2:-2, 0], (99.5 + centre)[2:-2] * 0.4, atol=1.5)
+    np.testing.assert_allclose(cut[2:-2, 16, 1], (49.5 + centre)[2:-2] * 0.6, atol=1.5)
+    assert cut[4:-4, 4:-4, 2].std() < 2  # the checkerboard is gone, not aliased
+
+
+def test_kept_crops_cover_the_box_times_the_margin(tmp_path):
+    save(tmp_path / "a.png", ramp())
+    crops = Crops(tmp_path, ["a.png", "a.png"], np.array([[29.5, 19.5, 20.0], [9.5, 9.5, 20.0]]), input_size=20)
+
+    assert (len(crops), crops.size, crops.margin) == (2, 24, 1.2)
+    assert abs(crops.margin - MARGIN) < 0.1
+    np.testing.assert_allclose(crops[0][12, :, 0], (30 - 2 + np.arange(24)) * 3, atol=1)

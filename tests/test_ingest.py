@@ -1,0 +1,96 @@
+"""From a folder to i00, and everything that can be wrong with a folder."""
+
+from __future__ import annotations
+
+import shutil
+
+import numpy as np
+import pytest
+
+from lmk.errors import DataError, ImageError, UnknownName
+from lmk.images import read_image
+from lmk.ingest import ingest
+from lmk.scheme import load_scheme
+
+IBUG = load_scheme("ibug68")
+
+
+def test_everything_that_is_known_is_in_the_set(rendered, human):
+    assert len(human.instances) == 20
+    assert human.instances["split"].value_counts().to_dict() == {"train": 12, "val": 4, "test": 4}
+    assert set(human.table["width"]) == set(human.table["height"]) == {64}
+    assert human.provenance["format"] == "pts"
+    row = human.instances.iloc[0]
+    assert read_image(rendered / "faces" / row["image"]).shape == (64, 64, 3)
+    low, high = human.points.min(1), human.points.max(1)
+    np.testing.assert_allclose(human.boxes[:, 2], (high - low).max(1) * 1.25)
+    np.testing.assert_allclose(human.boxes[:, :2] + human.boxes[:, 2:] / 2, (low + high) / 2)
+
+
+def test_provenance_follows_the_pixels(faces):
+    before = ingest(faces, "pts", IBUG, 1.25).provenance
+    again = ingest(faces, "pts", IBUG, 1.25).provenance
+    shutil.copy(faces / "test" / "000000.jpg", faces / "train" / "000003.jpg")
+    (faces / "test" / "000000.jpg").unlink()
+    (faces / "test" / "000000.pts").unlink()
+
+    assert before == again
+    assert ingest(faces, "pts", IBUG, 1.25).provenance["images"] != before["images"]
+
+
+def test_labels_alone_need_no_images(faces):
+    for image in faces.rglob("*.jpg"):
+        image.unlink()
+
+    labels = ingest(faces, "pts", IBUG, 1.25, with_images=False)
+
+    assert labels.table["width"].isna().all()
+    assert len(labels.instances) == 20
+
+
+def test_a_missing_and_a_broken_image_are_named(faces):
+    broken = faces / "val" / "000001.jpg"
+    broken.write_bytes(broken.read_bytes()[:700])
+    with pytest.raises(ImageError, match=r"val/000001.jpg: truncated"):
+        ingest(faces, "pts", IBUG, 1.25)
+    broken.unlink()
+    with pytest.raises(ImageError, match=r"val/000001.pts: no image beside it"):
+        ingest(faces, "pts", IBUG, 1.25)
+
+
+def test_the_same_face_twice_is_refused_and_two_faces_of_one_picture_are_not(faces):
+    for ending in ("jpg", "pts"):
+        shutil.copy(faces / "train" / f"000000.{ending}", faces / "test" / f"again.{ending}")
+    with pytest.raises(DataError, match=r"same image and object as .*; keep one"):
+        ingest(faces, "pts", IBUG, 1.25)
+    lines = (faces / "test" / "again.pts").read_text().splitlines()
+    moved = [f"{float(x) + 100} {y}" for x, y in (line.split() for line in lines[3:-1])]
+    (faces / "test" / "again.pts").write_text("\n".join([*lines[:3], *moved, "}"]))
+
+    assert len(ingest(faces, "pts", IBUG, 1.25).instances) == 21
+
+
+def test_an_object_without_any_point_is_refused(tmp_path):
+    rows = [f"a.jpg,0,{k},," for k in range(68)]
+    (tmp_path / "labels.csv").write_text("\n".join(["image,instance,landmark,x,y", *rows]))
+
+    with pytest.raises(DataError, match=r"a.jpg instance 0 has no labelled point"):
+        ingest(tmp_path / "labels.csv", "csv", IBUG, 1.25, with_images=False)
+
+
+def test_unknown_formats_and_folders_are_named(tmp_path):
+    with pytest.raises(UnknownName, match="unknown format 'coco'; known: csv, pts"):
+        ingest(tmp_path, "coco", IBUG, 1.25)
+    with pytest.raises(DataError, match="no such file or folder"):
+        ingest(tmp_path / "nowhere", "pts", IBUG, 1.25)
+
+
+def test_real_photographs_are_read(shared_data):
+    folder = shared_data / "frl-london"
+
+    labels = ingest(folder, "pts", load_scheme(str(folder / "scheme.json")), 1.25)
+
+    assert labels.points.shape == (102, 189, 2)
+    assert set(labels.table["width"]) == {256}
+    assert 0 < labels.points.min()
+    assert labels.points.max() < 256
