@@ -14,7 +14,7 @@ from lmk.ingest import ingest
 from lmk.progress import Progress
 from lmk.refine.iteration import run_iteration
 from lmk.scheme import load_scheme
-from lmk.store import remove, write_annotations, write_json
+from lmk.store import read_annotations, remove, write_annotations, write_json
 from lmk.truth import read_truth
 from lmk.validation import enforce
 from lmk.workspace import Workspace
@@ -36,6 +36,8 @@ def clean(source: Path, params: Params, out: Path) -> Workspace:
     verdict = enforce(human, params.validation, name="i00", docs=paths.data_docs("i00"), rejected=paths.rejected)
     write_annotations(human, paths.annotations("i00"))
     write_json(verdict, paths.verdict("i00"))
+    # As it is stored, so that what follows is to the last bit what the pipeline makes of it.
+    human = read_annotations(paths.annotations("i00"))
     crops = cut_crops(human, images, params.model.input_size)
     unfinished = fit(
         labels=paths.annotations("i00"),

@@ -1,9 +1,9 @@
 """Parameters: one YAML file, typed, with nothing left to the code.
 
-A file has one section per class below; a path into it is `section.field`, as in `alignment.prior_weight`.  There are no
-defaults here: `profiles/default.yaml` is what `lmk clean` uses, the top-level `params.yaml` is what `dvc repro` uses,
-and both have to be complete, so that a reader of the file sees all there is to see.  Budgets are in images seen, lengths on
-a face in pixels of a 256-pixel heatmap, whatever the sizes of network and photograph.
+A file has one section per class below; a path into it is `section.field`, as in `alignment.prior_weight`.  There are
+no defaults here: `profiles/default.yaml` is what `lmk clean` uses, the top-level `params.yaml` is what `dvc repro`
+uses, and both have to be complete, so that a reader of the file sees all there is to see.  Budgets are in images seen,
+lengths on a face in pixels of a 256-pixel heatmap, whatever the sizes of network and photograph.
 """
 
 from __future__ import annotations

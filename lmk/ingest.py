@@ -44,7 +44,7 @@ def ingest(
         return annotations
     count = annotations.landmarks
     boxes = annotations.boxes
-    missing = np.isnan(boxes).any(axis=1)
+    missing = np.asarray(np.isnan(boxes).any(axis=1))
     boxes = np.where(missing[:, None], default_boxes(annotations.points, box_scale), boxes)
     names = annotations.instances["image"].tolist()
     sizes, pixels = _look_at_images(image_root(source), names, boxes, progress)

@@ -96,7 +96,7 @@ def train(
             after_step(run.step)
     if run.best is not None:
         averaged.load_state_dict(run.best)
-    return averaged.eval(), pd.DataFrame(run.curve)
+    return averaged.eval(), pd.DataFrame(run.curve, columns=["images", "loss", "val_nme", "learning_rate"])
 
 
 def learning_rate(params: TrainingParams, done: float) -> float:

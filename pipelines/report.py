@@ -6,7 +6,6 @@ import json
 from pathlib import Path
 
 from lmk.audit.report import write_report
-
 from lmk.config import DataParams, RefineParams
 from lmk.images import image_root
 from pipelines.paths import Paths

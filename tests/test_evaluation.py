@@ -21,7 +21,7 @@ def truth(rendered):
 def test_nme_is_in_percent_of_each_normaliser(human, truth):
     reference = aligned_with(truth, human)
 
-    table = error_table(reference.points + [3.0, 4.0], reference, 8.0)
+    table = error_table(reference.points + np.array([3.0, 4.0]), reference, 8.0)
 
     eyes = np.linalg.norm(reference.points[:, 36] - reference.points[:, 45], axis=-1)
     assert table["interocular"]["nme"] == pytest.approx((500 / eyes).mean(), rel=1e-4)
@@ -69,7 +69,7 @@ def test_the_truth_is_put_in_the_order_of_the_labels(human, truth):
 
     assert found.instances["image"].tolist() == backwards.instances["image"].tolist()
     assert len(shuffled.table) == len(truth.table)
-    with pytest.raises(DataError, match="the truth has no instance 0 of train/000000.jpg"):
+    with pytest.raises(DataError, match=r"the truth has no instance 0 of train/000000\.jpg"):
         aligned_with(truth.select(~truth.instances["image"].eq("train/000000.jpg").to_numpy()), human)
 
 

@@ -92,5 +92,5 @@ def test_real_photographs_are_read(shared_data):
 
     assert labels.points.shape == (102, 189, 2)
     assert set(labels.table["width"]) == {256}
-    assert 0 < labels.points.min()
+    assert labels.points.min() > 0
     assert labels.points.max() < 256

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -15,8 +16,8 @@ from lmk.scheme import LandmarkScheme
 
 Floats = NDArray[np.float64]
 SHADES = 5  # steps of the colour scale; the style sheet has as many
-_WIDTH, _HEIGHT = 460, 240
-_LEFT, _RIGHT, _TOP, _BOTTOM = 40, 58, 14, 30
+_WIDTH, _HEIGHT = 380, 220
+_LEFT, _RIGHT, _TOP, _BOTTOM = 34, 40, 10, 28
 _MAP = 620  # longer side of the shape, without its border
 _BORDER = 26
 
@@ -84,11 +85,13 @@ def line_chart(
 
 
 def _apart(lines: list[Line]) -> list[Line]:
-    """Move the names at the lines' ends so that they do not cover each other."""
+    """Move the names at the lines' ends up so that they cover neither each other nor the axis."""
     placed: list[Line] = []
-    for line in sorted(lines, key=lambda line: line.label_y):
-        lowest = placed[-1].label_y + 13 if placed else 0
-        placed.append(Line(line.name, line.style, line.dots, round(max(line.label_y, lowest), 1)))
+    highest = float(_HEIGHT - _BOTTOM - 6)
+    for line in sorted(lines, key=lambda line: -line.label_y):
+        y = round(min(line.label_y, highest), 1)
+        placed.append(replace(line, label_y=y))
+        highest = y - 13
     return placed
 
 
@@ -127,12 +130,12 @@ def shape_map(mean: Floats, scheme: LandmarkScheme, rows: Sequence[Mapping[str, 
     drift = np.array([row["px"]["mean"] for row in rows])
     edges = _shade_edges(drift)
     # Dots of dense schemes must not bury each other.
-    largest = min(17.0, 110 / math.sqrt(max(scheme.size, 1)) + 3)
+    largest = min(17.0, 100 / math.sqrt(scheme.size) + 2)
     dots = []
     for row, value in zip(rows, drift, strict=True):
         x, y = place[row["landmark"]]
         if np.isfinite(x):
-            radius = round(2.5 + (largest - 2.5) * math.sqrt(value / max(drift.max(), UNIT)), 1)
+            radius = round(max(2.5, largest * value / max(drift.max(), UNIT)), 1)
             dots.append(Dot(float(x), float(y), radius, int(np.searchsorted(edges, value)), dot_title(row)))
     bounds = [0.0, *edges, float(drift.max()) if len(drift) else 0.0]
     extent = np.nanmax(place, axis=0) + _BORDER
@@ -143,7 +146,7 @@ def shape_map(mean: Floats, scheme: LandmarkScheme, rows: Sequence[Mapping[str, 
             " ".join(f"{x},{y}" for x, y in place[list(contour)] if np.isfinite(x)) for contour in scheme.contours
         ],
         dots=sorted(dots, key=lambda dot: -dot.r),
-        scale=[f"{low:.2f} to {high:.2f}" for low, high in zip(bounds[:-1], bounds[1:], strict=True)],
+        scale=[f"{low:.2f} to {high:.2f}" for low, high in pairwise(bounds)],
     )
 
 

@@ -16,7 +16,7 @@ from lmk.audit.drift import Paired, evidence_of, paired
 from lmk.images import crop, read_image
 
 Floats = NDArray[np.float64]
-SIDE = 256  # pixels of a picture; shown at about 192
+SIDE = 256  # pixels of a picture, about what it is shown at
 COUNT = 24
 PER_INSTANCE = 3  # a mirrored or shifted instance would fill the page with itself
 _PART = 1 / 3  # of the box that a picture shows

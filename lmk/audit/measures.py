@@ -27,15 +27,20 @@ def measures(metrics: Mapping[str, Any]) -> dict[str, Any]:
     Returns:
         normaliser, failure: of the headline.
         labels: name, points, nme, auc, failure_rate, change (in % of the first), gross_points, gross (its nme).
+        best: the row of labels with the smallest error, None where that is the last one.
         detector: name, truth, human (nme against each on split test).
         downstream: model, labels, truth, human.
     """
     headline = metrics.get("headline") or {}
     unit = headline.get("normaliser") or "box"
+    labels = _label_rows(metrics.get("labels") or {}, unit)
+    known = [row for row in labels if row["nme"] is not None]
+    best = min(known, key=lambda row: row["nme"], default=None)
     return {
         "normaliser": unit,
         "failure": headline.get("failure"),
-        "labels": _label_rows(metrics.get("labels") or {}, unit),
+        "labels": labels,
+        "best": best if known and best is not known[-1] else None,
         "detector": [
             {"name": name, **_against(tables, unit)} for name, tables in (metrics.get("detector") or {}).items()
         ],
@@ -110,5 +115,10 @@ def _drift_cards(overall: Mapping[str, Any]) -> list[Card]:
 
 
 def _change(title: str, before: float, after: float, note: str) -> Card:
-    change = f"{100 * (after / before - 1):+.1f} %; " if before else ""
+    change = f"{signed(100 * (after / before - 1))}; " if before else ""
     return Card(title, f"{after:.2f}", change + note, f"{before:.2f}", after < before if after != before else None)
+
+
+def signed(percent: float) -> str:
+    """A change with its sign, and a minus as wide as the plus."""
+    return f"{percent:+.1f} %".replace("-", "−")  # noqa: RUF001 (the minus is meant)

@@ -20,10 +20,11 @@ from lmk.annotations import AnnotationSet
 from lmk.audit.charts import LineChart, line_chart, shape_map
 from lmk.audit.crops import PER_INSTANCE, largest_moves
 from lmk.audit.drift import by_landmark, evidence_of, log_rows, paired, searched, statistics
-from lmk.audit.measures import cards, measures
+from lmk.audit.measures import cards, measures, signed
 from lmk.audit.shape import mean_shape
 from lmk.store import replacing
 
+_NOTHING = "–"  # noqa: RUF001 (a dash as wide as a digit)
 _MEAN_OF = 2000  # instances that the mean shape is drawn from; more do not change it
 
 
@@ -54,19 +55,20 @@ def _environment() -> Environment:
         keep_trailing_newline=True,
     )
     environment.filters["num"] = number
-    environment.filters["count"] = lambda value: "–" if value is None else f"{value:,}"
+    environment.filters["change"] = signed
+    environment.filters["count"] = lambda value: _NOTHING if value is None else f"{value:,}"
     return environment
 
 
 def number(value: float | None, digits: int = 2) -> str:
     """A number for a reader; a dash where there is none."""
-    return "–" if value is None or not np.isfinite(value) else f"{value:.{digits}f}"
+    return _NOTHING if value is None or not np.isfinite(value) else f"{value:.{digits}f}"
 
 
 def _content(
     sets: Mapping[str, AnnotationSet], images: Path, metrics: Mapping[str, Any], links: Mapping[str, str]
 ) -> dict[str, Any]:
-    human, last = next(iter(sets.values())), next(reversed(sets.values()))
+    human, last = [*sets.values()][0], [*sets.values()][-1]  # noqa: RUF015 (the pair reads better)
     measured = measures(metrics)
     content: dict[str, Any] = {
         "names": list(sets),
@@ -130,7 +132,7 @@ def _charts(drift: list[dict[str, Any]], measured: Mapping[str, Any]) -> list[Li
     if rows := [row for row in measured["labels"] if row["nme"] is not None]:
         unit = f"% of {measured['normaliser']}"
         errors = {"error": [row["nme"] for row in rows]}
-        title = f"Label error against the truth, {unit}"
+        title = f"Label error, {unit}"
         charts.append(line_chart(title, [row["name"] for row in rows], errors, unit, max(row["nme"] for row in rows)))
     return charts
 

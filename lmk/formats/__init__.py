@@ -1,8 +1,8 @@
 """Foreign formats: one file each, a reader and, where it makes sense, a writer.
 
 A reader turns a folder or file into a table with at least the columns image (relative to the dataset's root, with
-`/`), instance, landmark, x and y in our pixel convention; missing points have no x and y.  To add a format, write its file and
-its line here.
+`/`), instance, landmark, x and y in our pixel convention; missing points have no x and y.  To add a format, write its
+file and its line here.
 """
 
 from __future__ import annotations

@@ -7,13 +7,13 @@ import pytest
 import torch
 
 from lmk.annotations import EVIDENCE, AnnotationSet
+from lmk.config import ResNetParams
 from lmk.errors import ModelError, UnknownName
 from lmk.fitting import cut_crops
 from lmk.models import build_model
 from lmk.models.hourglass import StackedHourglass
 from lmk.refine import REFINERS
 from lmk.refine.labels import refine_labels
-from lmk.config import ResNetParams
 
 
 @pytest.fixture(scope="module")

@@ -1,0 +1,216 @@
+"""Drift in numbers: against the definition written out point by point, and for sets that fit together badly."""
+
+from __future__ import annotations
+
+import json
+import math
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from lmk.annotations import AnnotationSet, make_set
+from lmk.audit.drift import compare, format_compare, format_log, log_rows, paired, searched
+from lmk.errors import DataError, SchemeError
+from lmk.scheme import load_scheme, parse_scheme
+
+# An open contour, a closed one that starts at a point of the first, and a point on none.
+SCHEME = parse_scheme('{"name": "odd", "points": 8, "contours": [[0, 1, 2, 3], [3, 4, 5, 6, 3]]}', "odd")
+
+
+def make(images, points, scheme=SCHEME, instances=None, **columns) -> AnnotationSet:
+    """A set of one instance an image (or as numbered), points (N, K, 2)."""
+    count = scheme.size
+    table = pd.DataFrame(
+        {
+            "image": np.repeat(np.array(images, dtype=object), count),
+            "instance": np.repeat(instances if instances is not None else np.zeros(len(images), int), count),
+            "landmark": np.tile(np.arange(count), len(images)),
+            "x": points[..., 0].reshape(-1),
+            "y": points[..., 1].reshape(-1),
+        }
+    )
+    return make_set(table.assign(**columns), scheme, {"producer": "test"}, "here")
+
+
+def scattered(count, seed, scheme=SCHEME):
+    return np.random.default_rng(seed).uniform(0, 200, (count, scheme.size, 2))
+
+
+def slow_distances(a: AnnotationSet, b: AnnotationSet) -> dict[int, dict[str, list[float]]]:
+    """For each landmark the absolute distances of the points that both sets have, as the definition says them."""
+    where = {(row.image, row.instance, row.landmark): (row.x, row.y) for row in b.table.itertuples()}
+    first = {(row.image, row.instance, row.landmark): (row.x, row.y) for row in a.table.itertuples()}
+    found: dict[int, dict[str, list[float]]] = {}
+    for (image, instance, landmark), (x, y) in first.items():
+        if (image, instance, landmark) not in where:
+            continue
+        dx, dy = where[image, instance, landmark][0] - x, where[image, instance, landmark][1] - y
+        if math.isnan(dx):
+            continue
+        entry = found.setdefault(landmark, {"px": [], "along": [], "across": []})
+        entry["px"].append(math.sqrt(dx * dx + dy * dy))
+        for contour in a.scheme.contours:
+            if landmark in contour:
+                ring = contour[:-1] if contour[0] == contour[-1] else None
+                place = contour.index(landmark)
+                if ring:
+                    before, after = ring[(place - 1) % len(ring)], ring[(place + 1) % len(ring)]
+                else:
+                    before, after = contour[max(place - 1, 0)], contour[min(place + 1, len(contour) - 1)]
+                one, other = first[image, instance, before], first[image, instance, after]
+                tx, ty = other[0] - one[0], other[1] - one[1]
+                length = math.sqrt(tx * tx + ty * ty)
+                if length > 0:  # neither NaN nor the same place twice
+                    entry["along"].append(abs(dx * tx + dy * ty) / length)
+                    entry["across"].append(abs(dx * ty - dy * tx) / length)
+                break
+    return found
+
+
+def four(values):
+    if not values:
+        return None
+    return {
+        "mean": pytest.approx(sum(values) / len(values)),
+        "median": pytest.approx(np.median(values)),
+        "p95": pytest.approx(np.quantile(values, 0.95)),
+        "max": pytest.approx(max(values)),
+    }
+
+
+def test_compare_gives_what_the_definition_gives_when_it_is_written_out():
+    images = [f"{k}.png" for k in range(40)]
+    before, after = scattered(40, 1), scattered(40, 1) + np.random.default_rng(2).normal(0, 3, (40, 8, 2))
+    before[::7, 1] = np.nan  # takes the point, and the direction at its neighbours, away
+    after[::5, 4] = np.nan
+    before[3, 2] = before[3, 0]  # no direction at point 1
+    after[:, 6] = before[:, 6]
+    a, b = make(images, before), make(images[::-1], after[::-1])
+
+    result = compare(a, b)
+
+    slow = slow_distances(a, b)
+    everything = {kind: [v for entry in slow.values() for v in entry[kind]] for kind in ("px", "along", "across")}
+    assert result["points"] == len(everything["px"])
+    assert result["moved"] == sum(value > 1 / 64 for value in everything["px"])
+    for kind, values in everything.items():
+        assert result[kind] == four(values), kind
+    assert [row["landmark"] for row in result["by_landmark"]] == sorted(slow)
+    for row in result["by_landmark"]:
+        for kind in ("px", "along", "across"):
+            assert row[kind] == four(slow[row["landmark"]][kind]), (row["landmark"], kind)
+    assert result["by_landmark"][7]["along"] is None
+    assert json.loads(json.dumps(result, allow_nan=False)) == result
+
+
+def test_a_slide_along_the_contour_has_nothing_across():
+    line = np.array([[[0, 0], [3, 4], [6, 8], [9, 12], [0, 0], [0, 9], [9, 9], [50, 50]]], float)
+
+    result = compare(make(["a.png"], line), make(["a.png"], line + np.array([0.6, 0.8])))["by_landmark"][1]
+
+    assert (result["along"]["max"], result["across"]["max"]) == (pytest.approx(1.0), pytest.approx(0.0, abs=1e-12))
+
+
+def test_a_64th_of_a_pixel_is_no_move_and_a_little_more_is_one():
+    points = np.round(scattered(1, 3))
+    shifted = points.copy()
+    shifted[0, 0, 0] += 1 / 64
+    shifted[0, 1, 0] += 1 / 63
+
+    assert compare(make(["a.png"], points), make(["a.png"], shifted))["moved"] == 1
+
+
+def test_where_no_point_lies_on_a_contour_there_is_no_along_and_across():
+    loose = parse_scheme('{"name": "loose", "points": 2}', "loose")
+    points = scattered(3, 4, loose)
+
+    result = compare(make(list("abc"), points, loose), make(list("abc"), points + 1, loose))
+
+    assert result["along"] is result["across"] is None
+    assert "on no contour" in format_compare(result)
+
+
+def test_a_set_made_without_images_pairs_with_one_made_with_them():
+    points = scattered(3, 5)
+    names = ["x/one", "x/two.v2", "three"]
+
+    pairs = paired(make([f"{name}.JPG" for name in names], points), make(names, points + np.array([3, 4])))
+
+    assert pairs.px.shape == (3, 8)
+    assert np.allclose(pairs.px, 5)
+
+
+def test_endings_count_where_two_images_differ_in_nothing_else():
+    points = scattered(2, 6)
+    both = make(["a.jpg", "a.png"], points)
+
+    assert np.allclose(paired(both, make(["a.png"], points[1:] + np.array([0, 2]))).px, 2)
+    with pytest.raises(DataError, match="nothing to compare"):
+        paired(both, make(["a"], points[1:]))
+
+
+def test_instances_of_one_image_are_told_apart_and_those_of_one_set_only_are_left_out():
+    points = scattered(3, 7)
+    a = make(["a.png", "a.png", "b.png"], points, instances=[0, 1, 0])
+    b = make(["a.png", "a.png", "c.png"], points[[1, 2, 0]] + [1, 0], instances=[1, 7, 0])
+
+    pairs = paired(a, b)
+
+    assert (pairs.rows.tolist(), pairs.others.tolist()) == ([1], [0])
+    assert np.allclose(pairs.px, 1)
+
+
+def test_sets_of_different_schemes_and_sets_without_a_common_point_are_refused():
+    points = scattered(1, 8)
+    face = load_scheme("ibug68")
+    half, other = points.copy(), points.copy()
+    half[0, :4], other[0, 4:] = np.nan, np.nan
+
+    with pytest.raises(SchemeError, match=r"odd.*ibug68"):
+        compare(make(["a"], points), make(["a"], scattered(1, 8, face), face))
+    with pytest.raises(DataError, match=r"no labelled point in common.*'a'.*'b'"):
+        compare(make(["a"], points), make(["b"], points))
+    with pytest.raises(DataError, match="no labelled point in common"):
+        compare(make(["a"], half), make(["a"], other))
+
+
+def refined(before: AnnotationSet, points, number, chi2, edge) -> AnnotationSet:
+    evidence = {"chi2": chi2, "at_edge": edge}
+    return before.moved(points, number, evidence, {"producer": "refiner", "parent_iteration": f"i{number - 1:02d}"})
+
+
+def test_the_log_counts_searched_points_only_and_reads_edges_as_numbers_or_truth_values():
+    points = scattered(4, 9)
+    split = np.repeat(["train", "train", "val", "test"], 8)
+    boxes = {"box_x": 0.0, "box_y": 0.0, "box_size": 50.0}
+    human = make(list("abcd"), points, split=split, **boxes)
+    chi2 = np.where(human.in_split("train")[:, None], 1.0, np.nan) * np.ones((4, 8))
+    chi2[0, 0] = np.nan
+    edge = np.where(np.isfinite(chi2), 0.0, np.nan)
+    edge[1, :3] = 1
+    moved = points + np.where(np.isfinite(chi2), 2.0, 0)[..., None] * [1, 0]
+    sets = {"i00": human, "i01": refined(human, moved, 1, chi2, edge)}
+    sets["i02"] = refined(sets["i01"], moved, 2, np.ones((4, 8)), np.ones((4, 8), bool))
+
+    first, second, third = rows = log_rows(sets)
+
+    assert (first["px"], first["moved"], first["instances"], first["points"]) == (None, None, 4, 32)
+    assert (second["searched"], second["moved"], second["parent"]) == (15, 15, "i00")
+    assert second["px"] == {"mean": pytest.approx(2), "p95": pytest.approx(2)}
+    assert second["percent_of_box"] == {"mean": pytest.approx(4), "p95": pytest.approx(4)}
+    assert (second["at_edge"], third["at_edge"]) == (3 / 15, 1.0)
+    assert json.loads(json.dumps(rows, allow_nan=False)) == rows
+    assert [line.split()[0] for line in format_log(rows).splitlines()[2:]] == ["i00", "i01", "i02"]
+
+
+def test_without_evidence_all_of_train_counts_and_without_boxes_there_is_no_share_of_the_box():
+    points = scattered(2, 10)
+    human = make(["a", "b"], points, split=np.repeat(["train", "test"], 8))
+    after = human.moved(points + 1, 1, {}, {"producer": "someone"})
+
+    row = log_rows({"i00": human, "i01": after})[1]
+
+    assert searched(after).sum() == row["searched"] == 8
+    assert (row["percent_of_box"], row["at_edge"], row["parent"]) == (None, None, None)
+    assert "someone" in format_log([row])
