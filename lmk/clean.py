@@ -69,5 +69,5 @@ def clean(source: Path, params: Params, out: Path) -> Workspace:
     if truth is not None:
         metrics = label_metrics(sets, truth, params.evaluation)
         write_json(metrics, paths.metrics)
-    write_report(sets, images, metrics, paths.report, {})
+    write_report(sets, images, metrics, paths.report, paths.data_docs_links(sets))
     return paths

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
 import json
 import os
 import sys
@@ -127,7 +128,7 @@ def parser() -> argparse.ArgumentParser:
         "writes them with the evidence for each.",
     )
     refine.add_argument("set", type=Path, metavar="SET.parquet")
-    refine.add_argument("--model", type=Path, required=True, metavar="MODEL")
+    refine.add_argument("--model", type=Path, required=True, metavar="MODEL", help="folder of the model that judges")
     refine.add_argument("--images", type=Path, required=True, metavar="DIR", help="folder that image paths start from")
     refine.add_argument("--human", type=Path, metavar="SET", help="the human labels (default: SET.parquet itself)")
     refine.add_argument("--refiner", default="align", help="align, or keep: the control that moves nothing")
@@ -143,7 +144,7 @@ def parser() -> argparse.ArgumentParser:
     )
     evaluate.add_argument("set", type=Path, metavar="SET.parquet")
     evaluate.add_argument("--truth", metavar="FILE", help="exact positions: long CSV or an annotation set")
-    evaluate.add_argument("--model", type=Path, metavar="MODEL")
+    evaluate.add_argument("--model", type=Path, metavar="MODEL", help="measure the predictions of this model")
     evaluate.add_argument("--images", type=Path, metavar="DIR", help="with --model: where image paths start from")
     evaluate.add_argument(
         "--split", default="test", choices=["train", "val", "test"], help="with --model (default test)"
@@ -282,6 +283,8 @@ def _train(arguments: argparse.Namespace) -> None:
         start=arguments.start,
     )
     remove(unfinished)
+    with contextlib.suppress(OSError):  # other trainings may be unfinished beside it
+        unfinished.parent.rmdir()
     print(f"{out}: trained on {arguments.set}")
 
 

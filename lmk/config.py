@@ -75,7 +75,7 @@ class ResNetParams(Section):
     kind: Literal["resnet"]
     width: PositiveInt  # channels of the first stage, doubled at every further one
     depth: PositiveInt  # residual blocks a stage
-    input_size: Annotated[int, Field(ge=32)]
+    input_size: Annotated[int, Field(gt=0, multiple_of=32)]
 
 
 ModelParams = Annotated[HourglassParams | ResNetParams, Field(discriminator="kind")]

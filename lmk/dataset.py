@@ -56,6 +56,8 @@ class TrainingData:
         self.weight = torch.from_numpy(annotations.labelled.astype(np.float32))
         self.flip = torch.from_numpy(annotations.scheme.flip) if annotations.scheme.mirror else None
 
+        self._turn, self._order = -1, torch.empty(0)
+
     def __len__(self) -> int:
         return len(self.points)
 
@@ -75,7 +77,7 @@ class TrainingData:
 
     def _instance(self, position: int) -> Tensor:
         turn, place = divmod(position, len(self))
-        if getattr(self, "_turn", None) != turn:
+        if self._turn != turn:
             self._turn = turn
             self._order = torch.randperm(len(self), generator=torch.Generator().manual_seed(self.seed * 7919 + turn))
         return self._order[place]

@@ -6,9 +6,12 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from lmk import __version__
 from lmk.annotations import AnnotationSet
 from lmk.config import AugmentationParams, HourglassParams, ResNetParams, TrainingParams
+from lmk.errors import DataError
 from lmk.images import Crops
 from lmk.inference import keep_memory
 from lmk.models import CONFIG, Network, build_model, load_model, model_digest, read_config, save_model
@@ -19,6 +22,8 @@ from lmk.training import train
 
 def cut_crops(annotations: AnnotationSet, images: Path, input_size: int) -> Crops:
     """The pixels that a network sees, for every instance of a set."""
+    if np.isnan(annotations.boxes).any():
+        raise DataError("the annotation set was made without images; ingest it again, without --no-images")
     names = annotations.instances["image"].tolist()
     return Crops(images, names, annotations.boxes, input_size, Progress("reading images", "images"))
 

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import torch
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from lmk.annotations import AnnotationSet
@@ -22,7 +22,7 @@ from lmk.errors import DataError, ModelError
 from lmk.images import Crops
 from lmk.inference import autocast, device, on_device, predict
 from lmk.kernels.metrics import bounds_side, instance_errors, point_errors
-from lmk.models import Network, load_weights_into
+from lmk.models import Network, load_weights_into, write_tensors
 from lmk.progress import Progress
 from lmk.store import replacing
 
@@ -53,7 +53,8 @@ def train(
     Returns:
         The network with averaged weights, and its curve: images, loss, val_nme in % of the box, learning_rate.
     """
-    torch.use_deterministic_algorithms(True)
+    # On a GPU an operation without a deterministic version is worth a warning, not an end.
+    torch.use_deterministic_algorithms(True, warn_only=device().type == "cuda")
     chosen = annotations.in_split("train")
     if not chosen.any():
         raise DataError("no instances in split train to learn from; name the folders train, val and test, or use none")
@@ -155,9 +156,7 @@ class _Run:
         plain = {name: getattr(self, name) for name in ("step", "curve", "best_error", "since_best", "stopped")}
         with replacing(work / "checkpoint") as temporary:
             temporary.mkdir()
-            save_file(
-                {name: value.contiguous().clone() for name, value in state.items()}, temporary / "state.safetensors"
-            )
+            write_tensors(state, temporary / "state.safetensors")
             (temporary / "state.json").write_text(json.dumps(plain), encoding="utf-8")
 
     def resume(self, work: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -37,6 +38,10 @@ class Workspace:
     def data_docs(self, iteration: str) -> Path:
         """Great Expectations' own pages about an iteration; they hold times, so nothing may depend on them."""
         return self.root / "report" / "data_docs" / iteration
+
+    def data_docs_links(self, iterations: Iterable[str]) -> dict[str, str]:
+        """What the report calls the pages about the validation, and where it finds them from its own folder."""
+        return {f"validation of {name}": f"data_docs/{name}/summary.html" for name in iterations}
 
     @property
     def metrics(self) -> Path:

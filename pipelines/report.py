@@ -15,5 +15,4 @@ def report(data: DataParams, refine: RefineParams, paths: Paths) -> None:
     """Write artifacts/report/index.html."""
     sets = paths.read_chain(refine)
     metrics = json.loads(paths.metrics.read_text(encoding="utf-8"))
-    links = {f"validation of {name}": f"data_docs/{name}/summary.html" for name in sets}
-    write_report(sets, image_root(Path(data.root)), metrics, paths.report, links)
+    write_report(sets, image_root(Path(data.root)), metrics, paths.report, paths.data_docs_links(sets))

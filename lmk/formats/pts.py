@@ -1,11 +1,13 @@
 """`.pts` files of iBUG and menpo: one file an image, beside it, counting pixels from 1.
 
-A folder is read with all that is below it.  Where its top folders are called train, val or test, they are the splits.
+A folder is read with all that is below it.  Where it divides into folders called train, val or test, those
+are the splits.
 An `annotators.csv` in it, `image,annotator`, says who labelled what.
 """
 
 from __future__ import annotations
 
+import os
 from pathlib import Path, PurePosixPath
 
 import numpy as np
@@ -52,16 +54,17 @@ def read_pts_folder(source: Path, scheme: LandmarkScheme, with_images: bool) -> 
         raise DataError(
             f"{source}: no .pts files in it; format pts reads a folder of images with .pts files beside them"
         )
-    has_splits = {file.relative_to(source).parts[0] for file in files} <= set(SPLITS)
+    shared = Path(os.path.commonpath([file.parent for file in files]))
+    top = shared.parent if shared.name in SPLITS and shared != source else shared
+    has_splits = {file.relative_to(top).parts[0] for file in files} <= set(SPLITS)
     rows, images, splits = [], [], []
     for file in files:
         points = read_pts(file)
         if len(points) != scheme.size:
             raise SchemeError(f"{file}: {len(points)} points, but scheme {scheme.name} has {scheme.size}")
         rows.append(points)
-        relative = file.relative_to(source)
         images.append(_image_beside(file, with_images).relative_to(source).as_posix())
-        splits.append(relative.parts[0] if has_splits and len(relative.parts) > 1 else "train")
+        splits.append(file.relative_to(top).parts[0] if has_splits else "train")
     flat = np.concatenate(rows)
     count = scheme.size
     table = pd.DataFrame(

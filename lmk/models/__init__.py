@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 import torch
 from safetensors import SafetensorError
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file, save
 from torch import nn
 
 from lmk.config import HourglassParams, ResNetParams, parse_section
@@ -47,7 +47,7 @@ def save_model(
     }
     with replacing(path) as temporary:
         temporary.mkdir()
-        save_file({name: value.contiguous() for name, value in model.state_dict().items()}, temporary / WEIGHTS)
+        write_tensors(model.state_dict(), temporary / WEIGHTS)
         (temporary / CONFIG).write_text(json.dumps(content, indent=2, sort_keys=True) + "\n", encoding="utf-8")
         curve.to_csv(temporary / CURVE, index=False, float_format="%.6g", lineterminator="\n")
 
@@ -87,6 +87,11 @@ def read_config(path: Path) -> dict[str, Any]:
 def model_digest(path: Path) -> str:
     """A short name for a network's weights."""
     return digest_of(path / WEIGHTS)
+
+
+def write_tensors(state: Mapping[str, torch.Tensor], path: Path) -> None:
+    """Write tensors as safetensors, each with memory of its own; a full disk is an ordinary OSError here."""
+    path.write_bytes(save({name: value.detach().clone().contiguous() for name, value in state.items()}))
 
 
 def load_weights_into(model: nn.Module, state: dict[str, torch.Tensor], prefix: str) -> None:

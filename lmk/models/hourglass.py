@@ -112,7 +112,7 @@ class StackedHourglass(nn.Module):
             logits = head(features, [fine, images])
             drawn.append(logits)
             if i < len(self.back):
-                seen = functional.adaptive_avg_pool2d(logits, features.shape[-1])
+                seen = functional.avg_pool2d(logits, logits.shape[-1] // features.shape[-1])
                 x = x + features + self.back[i](seen)
         return drawn
 

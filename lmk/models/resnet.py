@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional
 
 from lmk.config import ResNetParams
 from lmk.models.hourglass import Block
@@ -13,7 +12,7 @@ from lmk.models.hourglass import Block
 class ResNetRegressor(nn.Module):
     """Four stages of residual blocks, then one linear layer to all coordinates.
 
-    The last map is pooled to 4x4 and not to a point: where a feature lies is what the coordinates are made of.
+    The last map is pooled to about 4x4 and not to a point: where a feature lies is what the coordinates are made of.
     """
 
     def __init__(self, params: ResNetParams, landmarks: int):
@@ -31,13 +30,15 @@ class ResNetRegressor(nn.Module):
             stages.extend(Block(outputs, outputs) for _ in range(params.depth - 1))
             channels = outputs
         self.stages = nn.Sequential(*stages)
-        self.head = nn.Linear(channels * 16, landmarks * 2)
+        side = params.input_size // 32
+        self.pool = nn.AvgPool2d(max(1, side // 4))
+        self.head = nn.Linear(channels * (side // max(1, side // 4)) ** 2, landmarks * 2)
         nn.init.normal_(self.head.weight, std=0.1)
         nn.init.zeros_(self.head.bias)
 
     def forward(self, images: Tensor) -> Tensor:
         """(B, 3, S, S) to points (B, K, 2) in parts of the crop, -1 to 1."""
-        features = functional.adaptive_avg_pool2d(self.stages(self.stem(images)), 4).flatten(1)
+        features = self.pool(self.stages(self.stem(images))).flatten(1)
         # Adaptive optimisers move every weight by about the rate; thousands of them together would throw the points
         # across the face at each step.
         points: Tensor = self.head(features / features.shape[1] ** 0.5)

@@ -64,11 +64,18 @@ def test_folders_named_as_splits_are_splits_and_others_are_not(tmp_path):
     put(tmp_path / "one", "test/deep/b")
     put(tmp_path / "two", "train/a")
     put(tmp_path / "two", "other/b")
+    put(tmp_path / "three", "faces/val/a")
+    put(tmp_path / "three", "faces/train/b")
+    put(tmp_path / "four", "deep/test/a")
 
-    one, two = (read_pts_folder(tmp_path / name, TWO, with_images=True) for name in ("one", "two"))
+    one, two, three, four = (
+        read_pts_folder(tmp_path / name, TWO, with_images=True) for name in ("one", "two", "three", "four")
+    )
 
     assert dict(zip(one["image"], one["split"], strict=True)) == {"train/a.jpg": "train", "test/deep/b.jpg": "test"}
     assert set(two["split"]) == {"train"}
+    assert set(three["split"]) == {"val", "train"}
+    assert set(four["split"]) == {"test"}
 
 
 def test_images_may_be_absent_when_labels_alone_are_wanted(tmp_path):

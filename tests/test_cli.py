@@ -1,0 +1,256 @@
+"""The command line as a user meets it: what works, and every mistake as one line with exit code 1."""
+
+from __future__ import annotations
+
+import json
+import re
+import resource
+import shutil
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+
+from lmk.cli import main, parser
+from lmk.store import read_annotations, write_annotations
+from tests.conftest import ROOT, SMALL
+
+SMALLER = [word for setting in [*SMALL, "training.images=32", "refine.last=i01"] for word in ("--set", setting)]
+
+
+@pytest.fixture(scope="module")
+def cleaned(rendered, tmp_path_factory):
+    """What `lmk clean` leaves."""
+    out = tmp_path_factory.mktemp("cleaned") / "out"
+    truth = f"data.truth={rendered}/truth/truth.csv"
+    assert (
+        main(["clean", str(rendered / "faces"), "--scheme", "ibug68", "--out", str(out), *SMALLER, "--set", truth]) == 0
+    )
+    return out
+
+
+def fails(capsys, *arguments):
+    """Run a command that has to fail; return its one line."""
+    assert main([str(argument) for argument in arguments]) == 1
+    lines = [line for line in capsys.readouterr().err.splitlines() if re.match("lmk: ", line)]
+    assert len(lines) == 1
+    return lines[0]
+
+
+def test_every_command_and_option_is_explained():
+    top = parser()
+    commands = top._subparsers._group_actions[0].choices
+
+    assert set(commands) == {"render", "ingest", "clean", "train", "refine", "evaluate", "log", "diff"}
+    for name, command in commands.items():
+        assert len(command.description) > 40, name
+        for action in command._actions:
+            explained = action.help or action.metavar in ("SET.parquet", "A.parquet", "B.parquet", "OUT.parquet")
+            assert explained, f"{name} {action.dest}"
+
+
+def test_clean_leaves_labels_models_metrics_and_the_report(cleaned):
+    assert {path.name for path in (cleaned / "annotations").iterdir()} == {"i00.parquet", "i01.parquet"}
+    assert {path.name for path in (cleaned / "models").iterdir()} == {"i00", "i01"}
+    assert json.loads((cleaned / "metrics.json").read_text())["labels"]["i01"]["interocular"]["nme"] > 0
+    assert "<html" in (cleaned / "report" / "index.html").read_text()
+    assert not list((cleaned / ".work").glob("*/checkpoint"))
+
+
+def test_clean_again_trains_nothing(rendered, cleaned, capsys):
+    before = {path: path.read_bytes() for path in cleaned.rglob("*.parquet")}
+
+    assert main(["clean", str(rendered / "faces"), "--out", str(cleaned), *SMALLER]) == 0
+
+    assert "baseline:" not in capsys.readouterr().err
+    assert before == {path: path.read_bytes() for path in cleaned.rglob("*.parquet")}
+
+
+def test_log_lists_the_iterations(cleaned, capsys):
+    assert main(["log", str(cleaned)]) == 0
+    text = capsys.readouterr().out
+    assert main(["log", str(cleaned), "--json"]) == 0
+    rows = json.loads(capsys.readouterr().out)
+
+    assert "i00" in text
+    assert "i01" in text
+    assert [row["name"] for row in rows] == ["i00", "i01"]
+    assert rows[1]["parent"] == "i00"
+    assert rows[1]["px"]["p95"] >= rows[1]["px"]["mean"] > 0
+
+
+def test_diff_says_how_far_labels_are_from_the_truth(rendered, cleaned, tmp_path, capsys):
+    truth = tmp_path / "truth.parquet"
+    source = rendered / "truth" / "truth.csv"
+    assert main(["ingest", str(source), "--format", "csv", "--scheme", "ibug68", "--no-images", "-o", str(truth)]) == 0
+    capsys.readouterr()
+
+    assert main(["diff", str(truth), str(cleaned / "annotations" / "i00.parquet"), "--json"]) == 0
+
+    result = json.loads(capsys.readouterr().out)
+    assert result["points"] == 20 * 68
+    assert len(result["by_landmark"]) == 68
+    assert result["along"]["mean"] > result["across"]["mean"]  # annotators slide along contours
+
+
+def test_train_refine_and_evaluate_one_by_one_do_what_clean_does(rendered, cleaned, tmp_path, capsys):
+    images, human = rendered / "faces", cleaned / "annotations" / "i00.parquet"
+    model, refined = tmp_path / "model", tmp_path / "i01.parquet"
+
+    assert main(["train", str(human), "--images", str(images), "-o", str(model), *SMALLER]) == 0
+    assert (
+        main(["refine", str(human), "--model", str(model), "--images", str(images), "-o", str(refined), *SMALLER]) == 0
+    )
+    truth = str(rendered / "truth" / "truth.csv")
+    capsys.readouterr()
+    assert main(["evaluate", str(refined), "--truth", truth]) == 0
+    labels = json.loads(capsys.readouterr().out)
+    assert main(["evaluate", str(human), "--model", str(model), "--images", str(images), "--truth", truth]) == 0
+    predictions = json.loads(capsys.readouterr().out)
+
+    by_clean = cleaned / "annotations" / "i01.parquet"
+    assert (model / "model.safetensors").read_bytes() == (cleaned / "models" / "i00" / "model.safetensors").read_bytes()
+    np.testing.assert_array_equal(read_annotations(refined).points, read_annotations(by_clean).points)
+    assert labels["interocular"] == json.loads((cleaned / "metrics.json").read_text())["labels"]["i01"]["interocular"]
+    assert predictions["truth"]["points"] == 4 * 68
+
+
+def test_render_writes_faces_and_truth_apart(tmp_path, capsys):
+    out = tmp_path / "faces"
+    assert main(["render", str(out), "--count", "3", "--seed", "1", "--size", "48", "--noise", "annotators"]) == 0
+
+    assert len(list((out / "faces").glob("*.pts"))) == len(list((out / "faces").glob("*.jpg"))) == 3
+    assert (out / "truth" / "truth.csv").read_text().count("\n") == 3 * 68 + 1
+    assert str(out) in fails(capsys, "render", out, "--count", 3)
+    assert "add up to --count 3" in fails(capsys, "render", tmp_path / "b", "--count", 3, "--splits", "train=2,val=2")
+    assert "unknown noise 'loud'; known: " in fails(capsys, "render", tmp_path / "b", "--count", 3, "--noise", "loud")
+
+
+def test_an_unparsable_command_line_is_exit_code_2(capsys):
+    with pytest.raises(SystemExit) as error:
+        main(["clean"])
+    assert error.value.code == 2
+
+
+def cut(path):
+    path.write_bytes(path.read_bytes()[:900])
+
+
+def break_pts(faces, change):
+    path = faces / "train" / "000002.pts"
+    path.write_text(change(path.read_text()))
+
+
+@pytest.mark.parametrize(
+    ("change", "says"),
+    [
+        (lambda faces: shutil.rmtree(faces), "faces: no such file or folder"),
+        (lambda faces: [path.unlink() for path in faces.rglob("*.pts")], "no .pts files in it"),
+        (lambda faces: (faces / "train" / "000002.jpg").unlink(), "000002.pts: no image beside it"),
+        (lambda faces: (faces / "train" / "000002.jpg").write_bytes(b"no"), "000002.jpg: not an image"),
+        (
+            lambda faces: cut(faces / "train" / "000002.jpg"),
+            "000002.jpg: truncated",
+        ),
+        (lambda faces: break_pts(faces, lambda text: text.replace(": 68", ": 67")), "declares 67 points"),
+        (lambda faces: break_pts(faces, lambda text: text.replace("{\n", "{\nx", 1)), "000002.pts: not a whole .pts"),
+        (lambda faces: break_pts(faces, lambda text: re.sub(r"\n[\d.]+ ", "\nnan ", text, count=1)), "point 0 is not"),
+        (lambda faces: break_pts(faces, lambda text: text[:300]), "000002.pts: not a whole .pts file"),
+        (lambda faces: break_pts(faces, lambda text: re.sub(r"\n[\d.]+ ", "\n900 ", text, count=1)), "000002.jpg"),
+        (
+            lambda faces: [shutil.copy(faces / "train" / f"000002.{end}", faces / "test" / f"x.{end}")
+                           for end in ("jpg", "pts")],
+            "the same image and object",
+        ),
+    ],
+)  # fmt: skip
+def test_bad_data_is_one_line_that_names_the_place_and_leaves_what_was_there(
+    faces, cleaned, tmp_path, capsys, change, says
+):
+    out = shutil.copytree(cleaned, tmp_path / "out")
+    before = {path: path.read_bytes() for path in out.rglob("*") if path.is_file() and ".work" not in path.parts}
+    change(faces)
+
+    line = fails(capsys, "clean", faces, "--out", out, *SMALLER)
+
+    assert says in line
+    after = {path: path.read_bytes() for path in before if path.is_file() and "data_docs" not in path.parts}
+    assert after == {path: content for path, content in before.items() if "data_docs" not in path.parts}
+
+
+def test_a_point_far_outside_stops_at_the_door_and_the_rejected_set_can_be_looked_at(faces, tmp_path, capsys):
+    break_pts(faces, lambda text: re.sub(r"\n[\d.]+ ", "\n900 ", text, count=1))
+
+    line = fails(capsys, "ingest", faces, "-o", tmp_path / "set.parquet")
+
+    assert "train/000002.jpg" in line
+    assert not (tmp_path / "set.parquet").exists()
+    assert (tmp_path / "rejected" / "set.parquet").is_file()
+    assert "FAIL" in (tmp_path / "rejected" / "set.txt").read_text()
+
+
+@pytest.mark.parametrize(
+    ("options", "says"),
+    [
+        (["--scheme", "ibug86"], "unknown scheme 'ibug86'; known: aflw19"),
+        (["--scheme", "nowhere.json"], "nowhere.json: no such scheme file"),
+        (["--scheme", "wflw98"], "68 points, but scheme wflw98 has 98"),
+        (["--format", "coco"], "unknown format 'coco'; known: csv, pts"),
+        (["--params", "nowhere.yaml"], "nowhere.yaml: no such parameter file"),
+        (["--set", "alignment.prior_wieght=1"], "unknown key; known: floor"),
+        (["--set", "alignment.prior_weight=-1"], "greater than or equal to 0, not -1"),
+        (["--set", "training.images=many"], "training.images: input should be a valid integer, not 'many'"),
+        (["--set", "evaluation.normaliser=eyes", "--set", "data.truth=nowhere.csv"], "nowhere.csv: no such file"),
+    ],
+)
+def test_a_wrong_name_or_parameter_is_one_line(rendered, tmp_path, capsys, options, says):
+    assert says in fails(capsys, "clean", rendered, "--out", tmp_path / "out", *SMALLER, *options)
+    assert not (tmp_path / "out" / "annotations").exists()
+
+
+def test_an_output_that_cannot_be_written_is_one_line(rendered, tmp_path, capsys):
+    (tmp_path / "file").write_text("in the way")
+
+    line = fails(capsys, "ingest", rendered / "faces", "-o", tmp_path / "file" / "set.parquet")
+
+    assert str(tmp_path / "file") in line
+
+
+def test_a_disk_that_is_full_is_one_line_and_leaves_nothing_half_written(rendered, tmp_path):
+    """The system refuses to make files larger than some bytes: for a program that is a disk that is full."""
+    command = [sys.executable, "-m", "lmk", "ingest", str(rendered / "faces"), "-o", str(tmp_path / "set.parquet")]
+
+    done = subprocess.run(
+        command, cwd=ROOT, capture_output=True, text=True, check=False,
+        preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (4096, 4096)),
+    )  # fmt: skip
+
+    assert done.returncode == 1, done.stderr
+    said = [line for line in done.stderr.splitlines() if not line.startswith("reading labels")]
+    assert len(said) == 1, done.stderr
+    assert "nothing was left half written" in said[0]
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_damaged_and_foreign_files_are_one_line(rendered, human, cleaned, tmp_path, capsys):
+    whole = (cleaned / "annotations" / "i00.parquet").read_bytes()
+    half, wing = tmp_path / "half.parquet", tmp_path / "wing.parquet"
+    half.write_bytes(whole[: len(whole) // 2])
+    (tmp_path / "wing.json").write_text('{"name": "wing", "points": 68}')
+    images, model = rendered / "faces", cleaned / "models" / "i00"
+    arguments = ["ingest", rendered / "faces", "--scheme", tmp_path / "wing.json", "-o", wing]
+    assert main([str(argument) for argument in arguments]) == 0
+
+    assert "not a whole Parquet file" in fails(capsys, "diff", half, cleaned / "annotations" / "i00.parquet")
+    assert "no such annotation set" in fails(capsys, "train", tmp_path / "no", "--images", images, "-o", tmp_path / "m")
+    refine = ["refine", wing, "--model", model, "--images", images, "-o", tmp_path / "out.parquet"]
+    assert "trained for scheme ibug68 (68 points)" in fails(capsys, *refine)
+    assert "differ" in fails(capsys, "diff", wing, cleaned / "annotations" / "i00.parquet")
+    assert "no annotations/i00.parquet in it" in fails(capsys, "log", tmp_path)
+    assert "nothing to measure against" in fails(capsys, "evaluate", cleaned / "annotations" / "i00.parquet")
+    unlabelled = human.select(human.in_split("train"))
+    write_annotations(unlabelled, tmp_path / "train.parquet")
+    line = fails(capsys, "evaluate", tmp_path / "train.parquet", "--model", model, "--images", images)
+    assert "no instances in split test" in line
+    assert not (tmp_path / "out.parquet").exists()
