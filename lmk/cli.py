@@ -151,6 +151,16 @@ def parser() -> argparse.ArgumentParser:
     )
     _parameters(evaluate)
 
+    export = add(
+        "export",
+        _export,
+        "write a set for other people's tools",
+        "The labels alone: .pts files in a folder, or one long CSV. Evidence and provenance stay in the Parquet file.",
+    )
+    export.add_argument("set", type=Path, metavar="SET.parquet", help="an annotation set, refined or not")
+    export.add_argument("--format", default="pts", help=f"what to write: {', '.join(FORMATS)} (default pts)")
+    export.add_argument("-o", "--output", type=Path, required=True, metavar="TARGET", help="folder, or file for csv")
+
     log = add("log", _log, "list the iterations in a folder", "Parent, parameters, counts, mean and p95 drift of each.")
     log.add_argument("dir", type=Path, metavar="DIR", help="what `lmk clean` wrote, or artifacts/ of a pipeline")
     log.add_argument("--json", action="store_true", help="for programs")
@@ -340,6 +350,18 @@ def _predictions(model: Path, chosen: AnnotationSet, images: Path) -> NDArray[np
 
     network = load_model(model, chosen.scheme)
     return predict(network, chosen, cut_crops(chosen, images, network.params.input_size), mirror=False)
+
+
+def _export(arguments: argparse.Namespace) -> None:
+    from lmk.errors import UnknownName
+    from lmk.formats import WRITERS
+    from lmk.store import read_annotations
+
+    if arguments.format not in WRITERS:
+        raise UnknownName("format", arguments.format, WRITERS)
+    annotations = read_annotations(arguments.set)
+    WRITERS[arguments.format](annotations, arguments.output)
+    print(f"{arguments.output}: {len(annotations.instances)} instances as {arguments.format}")
 
 
 def _log(arguments: argparse.Namespace) -> None:

@@ -42,7 +42,7 @@ def test_every_command_and_option_is_explained():
     top = parser()
     commands = top._subparsers._group_actions[0].choices
 
-    assert set(commands) == {"render", "ingest", "clean", "train", "refine", "evaluate", "log", "diff"}
+    assert set(commands) == {"render", "ingest", "clean", "train", "refine", "evaluate", "export", "log", "diff"}
     for name, command in commands.items():
         assert len(command.description) > 40, name
         for action in command._actions:
@@ -125,6 +125,21 @@ def test_render_writes_faces_and_truth_apart(tmp_path, capsys):
     assert str(out) in fails(capsys, "render", out, "--count", 3)
     assert "add up to --count 3" in fails(capsys, "render", tmp_path / "b", "--count", 3, "--splits", "train=2,val=2")
     assert "unknown noise 'loud'; known: " in fails(capsys, "render", tmp_path / "b", "--count", 3, "--noise", "loud")
+
+
+def test_refined_labels_can_be_taken_elsewhere_and_come_back(cleaned, tmp_path, capsys):
+    refined = cleaned / "annotations" / "i01.parquet"
+    assert main(["export", str(refined), "-o", str(tmp_path / "pts")]) == 0
+    assert main(["export", str(refined), "--format", "csv", "-o", str(tmp_path / "labels.csv")]) == 0
+    for source, form in (("pts", "pts"), ("labels.csv", "csv")):
+        back = tmp_path / f"{form}.parquet"
+        assert main(["ingest", str(tmp_path / source), "--format", form, "--no-images", "-o", str(back)]) == 0
+        capsys.readouterr()
+        assert main(["diff", str(refined), str(back), "--json"]) == 0
+        result = json.loads(capsys.readouterr().out)
+        assert (result["points"], result["moved"], result["px"]["max"]) == (20 * 68, 0, 0)
+
+    assert "unknown format 'coco'" in fails(capsys, "export", refined, "--format", "coco", "-o", tmp_path / "x")
 
 
 def test_an_unparsable_command_line_is_exit_code_2(capsys):
