@@ -300,15 +300,16 @@ def _train(arguments: argparse.Namespace) -> None:
 
 def _refine(arguments: argparse.Namespace) -> None:
     from lmk.config import Iteration
-    from lmk.refine.iteration import search_labels
+    from lmk.refine.iteration import check_refined, search_labels
     from lmk.store import read_annotations, write_annotations
 
     params = _load(arguments)
     before = read_annotations(arguments.set)
     number = int(before.table["iteration"].max())
     iteration = Iteration(prev=f"i{number:02d}", refiner=arguments.refiner, images=0, learning_rate=1.0)
+    human, out = arguments.human or arguments.set, arguments.output
     refined = search_labels(
-        arguments.human or arguments.set,
+        human,
         arguments.set,
         arguments.model,
         _existing(arguments.images, "folder of images"),
@@ -316,8 +317,11 @@ def _refine(arguments: argparse.Namespace) -> None:
         iteration,
         f"i{number + 1:02d}",
     )
-    write_annotations(refined, arguments.output)
-    print(f"{arguments.output}: iteration {number + 1}; see what moved: lmk diff {arguments.set} {arguments.output}")
+    start = human if params.alignment.observation == "human" else arguments.set
+    rejected = out.parent / "rejected"
+    check_refined(refined, start, params.alignment, params.validation, out.stem, None, rejected)
+    write_annotations(refined, out)
+    print(f"{out}: iteration {number + 1}; see what moved: lmk diff {arguments.set} {out}")
 
 
 def _evaluate(arguments: argparse.Namespace) -> None:

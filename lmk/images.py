@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import os
 import tempfile
 from collections.abc import Callable
@@ -120,6 +121,7 @@ class Crops:
             # Claims the space: a disk that is full says so here, and not as a signal when a page is written.
             os.posix_fallocate(file.fileno(), 0, int(np.prod(shape)))
             self.pixels: NDArray[np.uint8] = np.memmap(file, np.uint8, "r+", shape=shape)
+        self._rows = np.arange(len(images))
         last: tuple[str, NDArray[np.uint8]] | None = None
         for index, (name, box) in enumerate(zip(images, boxes, strict=True)):
             if last is None or last[0] != name:  # instances of one image are neighbours
@@ -129,8 +131,14 @@ class Crops:
             if progress is not None:
                 progress(index + 1, len(images))
 
+    def select(self, chosen: NDArray[np.bool_]) -> Crops:
+        """The crops of the chosen instances, (N,) bool, without a copy."""
+        some = copy.copy(self)
+        some._rows = self._rows[chosen]
+        return some
+
     def __len__(self) -> int:
-        return int(self.pixels.shape[0])
+        return len(self._rows)
 
     def __getitem__(self, index: Any) -> NDArray[np.uint8]:
-        return np.asarray(self.pixels[index])
+        return np.asarray(self.pixels[self._rows[index]])

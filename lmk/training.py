@@ -7,7 +7,6 @@ import json
 import math
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -58,8 +57,8 @@ def train(
     chosen = annotations.in_split("train")
     if not chosen.any():
         raise DataError("no instances in split train to learn from; name the folders train, val and test, or use none")
-    picked = _Chosen(crops, np.flatnonzero(chosen))
-    data = TrainingData(annotations.select(chosen), picked, model.params.input_size, augmentation, params.seed)
+    size = model.params.input_size
+    data = TrainingData(annotations.select(chosen), crops.select(chosen), size, augmentation, params.seed)
     watched = annotations.in_split("val")
 
     model = on_device(model).train()
@@ -106,20 +105,6 @@ def learning_rate(params: TrainingParams, done: float) -> float:
     if params.schedule == "step":
         return params.learning_rate * rise * params.step_factor ** sum(done >= at for at in params.step_at)
     return params.learning_rate * rise * (1 + math.cos(math.pi * done)) / 2
-
-
-class _Chosen(Crops):
-    """Some of the crops, without a copy."""
-
-    def __init__(self, crops: Crops, chosen: np.ndarray) -> None:
-        self.size, self.margin, self.pixels = crops.size, crops.margin, crops.pixels
-        self.chosen = chosen
-
-    def __len__(self) -> int:
-        return len(self.chosen)
-
-    def __getitem__(self, index: Any) -> Any:
-        return np.asarray(self.pixels[self.chosen[index]])
 
 
 class _Run:
@@ -199,6 +184,6 @@ def _watch(model: Network, annotations: AnnotationSet, crops: Crops, watched: np
     if not watched.any():
         return None
     chosen = annotations.select(watched)
-    points = predict(model, chosen, _Chosen(crops, np.flatnonzero(watched)), mirror=False)
+    points = predict(model, chosen, crops.select(watched), mirror=False)
     errors = instance_errors(point_errors(points, chosen.points), bounds_side(chosen.points))
     return float(np.nanmean(errors)) * 100

@@ -37,17 +37,8 @@ def run_iteration(
     if crops is None:
         crops = cut_crops(read_annotations(human), images, model.input_size)
     refined = search_labels(human, previous, judge, images, alignment, iteration, name, crops)
-    start = read_annotations(human if alignment.observation == "human" else previous)
-    enforce(
-        refined,
-        validation,
-        name=name,
-        docs=paths.data_docs(name),
-        rejected=paths.rejected,
-        observed=start,
-        # To the corner of the window.
-        reach=float(np.hypot(alignment.window, alignment.window) / 2),
-    )
+    start = human if alignment.observation == "human" else previous
+    check_refined(refined, start, alignment, validation, name, paths.data_docs(name), paths.rejected)
     write_annotations(refined, paths.annotations(name))
     unfinished = fit(
         labels=paths.annotations(name),
@@ -62,6 +53,21 @@ def run_iteration(
         crops=crops,
     )
     remove(unfinished)
+
+
+def check_refined(
+    refined: AnnotationSet,
+    start: Path,
+    alignment: AlignmentParams,
+    validation: ValidationParams,
+    name: str,
+    docs: Path | None,
+    rejected: Path,
+) -> None:
+    """Refuse a set that no search from the set at `start` can have found."""
+    to_the_corner = float(np.hypot(alignment.window, alignment.window) / 2)
+    observed = read_annotations(start)
+    enforce(refined, validation, docs, rejected=rejected, name=name, observed=observed, reach=to_the_corner)
 
 
 def search_labels(
