@@ -21,6 +21,7 @@ from lmk.scheme import LandmarkScheme
 
 KEYS = ["image", "instance", "landmark"]
 SPLITS = ("train", "val", "test")
+FAR = 1e6  # pixels; float32 no longer resolves a 64th of one there
 
 # Every column there is, in the order of the file.  `optional` ones are absent where nobody knows them.
 COLUMNS: dict[str, str] = {
@@ -89,6 +90,13 @@ class AnnotationSet:
         """(N, 3) left edge, top edge and side of each instance's crop."""
         return self.instances[["box_x", "box_y", "box_size"]].to_numpy(np.float64)
 
+    def describe(self) -> str:
+        """What is in it, for a person: instances, points, how many in which split."""
+        counts = self.instances["split"].value_counts()
+        splits = ", ".join(f"{name} {counts[name]}" for name in SPLITS if name in counts)
+        points = f"{self.landmarks} points of scheme {self.scheme.name}"
+        return f"{len(self.instances)} instances with {points} ({splits})"
+
     def column(self, name: str) -> NDArray[Any]:
         """(N, K) one column of the table."""
         return self.table[name].to_numpy().reshape(-1, self.landmarks)
@@ -141,6 +149,12 @@ def make_set(table: pd.DataFrame, scheme: LandmarkScheme, provenance: dict[str, 
     table.loc[missing, "visibility"] = 0
     table.loc[table["visibility"] == 0, ["x", "y"]] = np.nan
     table = table.sort_values(KEYS, kind="stable", ignore_index=True)
+    absurd = (table[["x", "y"]].abs() > FAR).any(axis=1)
+    if absurd.any():
+        row = table[absurd].iloc[0]
+        raise DataError(
+            f"{where}: {row['image']} landmark {row['landmark']} is at {row['x']:g}, {row['y']:g}; no image is so large"
+        )
     _check_whole(table, scheme, where)
     return AnnotationSet(table, scheme, provenance)
 

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 from typing import Any
 
+from lmk.annotations import AnnotationSet
 from lmk.audit.report import write_report
 from lmk.config import Params
+from lmk.errors import DataError
 from lmk.evaluation import label_metrics
 from lmk.fitting import cut_crops, fit
 from lmk.images import image_root
@@ -33,8 +36,11 @@ def clean(source: Path, params: Params, out: Path) -> Workspace:
     human = ingest(
         source, params.data.format, scheme, params.data.box_scale, progress=Progress("reading labels", "images")
     )
+    print(f"{source}: {human.describe()}", file=sys.stderr)
+    if truth is not None:  # now, and not after an hour of training
+        label_metrics({"i00": human}, truth, params.evaluation)
     verdict = enforce(human, params.validation, name="i00", docs=paths.data_docs("i00"), rejected=paths.rejected)
-    write_annotations(human, paths.annotations("i00"))
+    _keep(human, paths)
     write_json(verdict, paths.verdict("i00"))
     # As it is stored, so that what follows is to the last bit what the pipeline makes of it.
     human = read_annotations(paths.annotations("i00"))
@@ -64,10 +70,26 @@ def clean(source: Path, params: Params, out: Path) -> Workspace:
             paths,
             crops,
         )
+    paths.forget_others(params.refine)
     sets = paths.read_chain(params.refine)
     metrics: dict[str, Any] = {}
+    remove(paths.metrics)
     if truth is not None:
         metrics = label_metrics(sets, truth, params.evaluation)
         write_json(metrics, paths.metrics)
     write_report(sets, images, metrics, paths.report, paths.data_docs_links(sets))
     return paths
+
+
+def _keep(human: AnnotationSet, paths: Workspace) -> None:
+    """Write the human labels; refuse a folder that holds what was made of others."""
+    target = paths.annotations("i00")
+    if not target.is_file():
+        write_annotations(human, target)
+        return
+    again = paths.work / "i00.parquet"
+    write_annotations(human, again)
+    same = again.read_bytes() == target.read_bytes()
+    remove(again)
+    if not same:
+        raise DataError(f"{paths.root}: holds what was made of other labels or images; name another --out")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import contextlib
+import errno
 import json
 import os
 import sys
@@ -11,6 +12,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from lmk import __version__
 from lmk.errors import DataError, LmkError
 
 if TYPE_CHECKING:
@@ -21,6 +23,15 @@ if TYPE_CHECKING:
     from lmk.config import Params
 
 FORMATS = ("csv", "pts")  # a test holds this to lmk.formats.READERS, which takes a second to import
+
+
+_HINTS = {
+    errno.ENOSPC: "; make room, or name another place",
+    errno.EACCES: "; name a place that you may write to",
+    errno.EROFS: "; name a place that you may write to",
+    errno.EISDIR: "; name a file",
+    errno.ENOTDIR: "; a file is where a folder should be, name another place",
+}
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -45,8 +56,9 @@ def run_cleanly(work: Callable[[], None]) -> int:
         print("lmk: stopped; run the same command again to go on", file=sys.stderr)
         return 130
     except OSError as error:
-        place = f"{error.filename}: " if error.filename else ""
-        print(f"lmk: {place}{error.strerror or error}; nothing was left half written", file=sys.stderr)
+        place = f"{error.filename}: " if error.filename else "writing: "
+        hint = _HINTS.get(error.errno or 0, "")
+        print(f"lmk: {place}{error.strerror or error}{hint}; nothing was left half written", file=sys.stderr)
         return 1
     return 0
 
@@ -59,6 +71,7 @@ def parser() -> argparse.ArgumentParser:
         "every label for the position that the whole dataset agrees on, train on, repeat, and show what moved.",
         epilog="Start with: lmk clean PHOTOS --format pts --scheme ibug68 --out cleaned",
     )
+    top.add_argument("--version", action="version", version=f"lmk {__version__}")
     commands = top.add_subparsers(title="commands", metavar="COMMAND", required=True)
 
     def add(name: str, command: Callable[[argparse.Namespace], None], help_: str, more: str) -> argparse.ArgumentParser:
@@ -79,7 +92,7 @@ def parser() -> argparse.ArgumentParser:
     )
     render.add_argument("out", type=Path, metavar="OUT", help="a new folder")
     render.add_argument("--count", type=_positive, required=True, help="how many faces")
-    render.add_argument("--seed", type=int, default=0, help="another seed, other faces (default 0)")
+    render.add_argument("--seed", type=_natural, default=0, help="another seed, other faces (default 0)")
     render.add_argument("--size", type=_positive, default=128, help="pixels of the square images (default 128)")
     render.add_argument("--noise", default="default", help="default, annotators, none, … (default: default)")
     render.add_argument("--splits", help="put the faces into splits: train=500,val=100,test=100 (sums up to COUNT)")
@@ -155,11 +168,14 @@ def parser() -> argparse.ArgumentParser:
         "export",
         _export,
         "write a set for other people's tools",
-        "The labels alone: .pts files in a folder, or one long CSV. Evidence and provenance stay in the Parquet file.",
+        "The labels alone: .pts files in a new folder, or one long CSV, whose image paths start from the dataset's "
+        "folder: put it there to ingest it again. Evidence and provenance stay in the Parquet file.",
     )
     export.add_argument("set", type=Path, metavar="SET.parquet", help="an annotation set, refined or not")
     export.add_argument("--format", default="pts", help=f"what to write: {', '.join(FORMATS)} (default pts)")
-    export.add_argument("-o", "--output", type=Path, required=True, metavar="TARGET", help="folder, or file for csv")
+    export.add_argument(
+        "-o", "--output", type=Path, required=True, metavar="TARGET", help="a new folder, or a file for csv"
+    )
 
     log = add("log", _log, "list the iterations in a folder", "Parent, parameters, counts, mean and p95 drift of each.")
     log.add_argument("dir", type=Path, metavar="DIR", help="what `lmk clean` wrote, or artifacts/ of a pipeline")
@@ -179,7 +195,7 @@ def parser() -> argparse.ArgumentParser:
 
 def _source(sub: argparse.ArgumentParser) -> None:
     sub.add_argument("source", type=Path, metavar="SRC", help="folder of images and labels, or one file of labels")
-    sub.add_argument("--format", default="pts", help=f"what SRC is: {', '.join(FORMATS)} (default pts)")
+    sub.add_argument("--format", help=f"what SRC is: {', '.join(FORMATS)} (default: as the parameters say, pts)")
     sub.add_argument("--scheme", help="what the points mean: a name such as ibug68, or your own .json file")
 
 
@@ -197,6 +213,13 @@ def _parameters(sub: argparse.ArgumentParser) -> None:
     )
 
 
+def _natural(text: str) -> int:
+    number = int(text)
+    if number < 0:
+        raise argparse.ArgumentTypeError(f"{text} is negative")
+    return number
+
+
 def _positive(text: str) -> int:
     number = int(text)
     if number < 1:
@@ -207,13 +230,12 @@ def _positive(text: str) -> int:
 def _load(arguments: argparse.Namespace) -> Params:
     from lmk.config import default_profile, load_params
 
-    settings = list(arguments.settings)
-    if getattr(arguments, "source", None) is not None:
-        settings.append(f"data.root={json.dumps(str(arguments.source))}")
-        settings.append(f"data.format={json.dumps(arguments.format)}")
-        if arguments.scheme:
-            settings.append(f"data.scheme={json.dumps(arguments.scheme)}")
-    return load_params(arguments.params or default_profile(), settings)
+    params = load_params(arguments.params or default_profile(), arguments.settings)
+    if getattr(arguments, "source", None) is None:
+        return params
+    given = {"root": str(arguments.source), "format": arguments.format, "scheme": arguments.scheme}
+    data = params.data.model_copy(update={name: value for name, value in given.items() if value is not None})
+    return params.model_copy(update={"data": data})
 
 
 def _render(arguments: argparse.Namespace) -> None:
@@ -254,7 +276,7 @@ def _ingest(arguments: argparse.Namespace) -> None:
     scheme = load_scheme(params.data.scheme)
     annotations = ingest(
         arguments.source,
-        arguments.format,
+        params.data.format,
         scheme,
         params.data.box_scale,
         not arguments.no_images,
@@ -263,7 +285,7 @@ def _ingest(arguments: argparse.Namespace) -> None:
     out: Path = arguments.output
     enforce(annotations, params.validation, name=out.stem, docs=None, rejected=out.parent / "rejected")
     write_annotations(annotations, out)
-    print(f"{out}: {len(annotations.instances)} instances with {annotations.landmarks} points, scheme {scheme.name}")
+    print(f"{out}: {annotations.describe()}")
 
 
 def _clean(arguments: argparse.Namespace) -> None:

@@ -30,6 +30,7 @@ from pydantic import (
 from lmk.errors import ConfigError
 
 Name = Annotated[str, Field(pattern=r"^[A-Za-z][A-Za-z0-9_-]*$")]
+Extent = Annotated[float, Field(gt=0, le=128)]  # half of a 256-pixel heatmap: more is not a neighbourhood
 Fraction = Annotated[float, Field(ge=0, lt=1)]
 
 
@@ -112,9 +113,9 @@ class AugmentationParams(Section):
 class AlignmentParams(Section):
     """Search for the label that dataset and detector agree on (Eq. 8 of the paper)."""
 
-    window: PositiveFloat  # full width of the search, pixels of a 256-pixel heatmap
-    template: PositiveFloat  # full width of the Gaussian that the heatmap is compared with, the same
-    step: PositiveFloat  # distance between candidates, the same; the best is refined by a parabola
+    window: Extent  # full width of the search, pixels of a 256-pixel heatmap
+    template: Extent  # full width of the Gaussian that the heatmap is compared with, the same
+    step: Extent  # distance between candidates, the same; the best is refined by a parabola
     prior_weight: NonNegativeFloat  # lambda = sigma2^2 / sigma1^2; larger trusts the human more
     floor: Annotated[float, Field(gt=0, lt=1)]  # least value of each 1-D profile of the template, for the division
     observation: Literal["updated", "human"]  # what the search starts from after the first iteration
@@ -125,7 +126,7 @@ class Iteration(Section):
     """One round: search with the model of `prev`, then train that model on with what was found."""
 
     prev: Name
-    refiner: str  # a name in lmk.refine.REFINERS
+    refiner: Literal["align", "keep"]  # a test holds these to lmk.refine.REFINERS
     images: NonNegativeInt  # training budget after the search
     learning_rate: PositiveFloat
 

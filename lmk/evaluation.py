@@ -132,15 +132,14 @@ def format_metrics(metrics: Mapping[str, Any]) -> str:
     """The numbers as a table for a terminal."""
     unit = metrics["headline"]["normaliser"]
     lines = []
-    if metrics["labels"]:
-        first = next(iter(metrics["labels"].values()))[unit]["nme"]
-        lines.append(
-            f"labels of split train against the truth, mean error in % of {unit} (gross human errors left out)"
-        )
-        for name, table in metrics["labels"].items():
-            error = table[unit]["nme"]
-            change = "" if name == "i00" else f"  {100 * (error / first - 1):+6.1f} %"
-            lines.append(f"  {name}{'  human' if name == 'i00' else '':9s}{error:7.3f}{change}")
+    errors = {name: table.get(unit, {}).get("nme") for name, table in metrics["labels"].items()}
+    if any(error is not None for error in errors.values()):
+        first = errors["i00"]
+        lines.append(f"labels of split train against the truth, mean error in % of {unit} (gross errors left out)")
+        for name, error in errors.items():
+            shown = "      -" if error is None else f"{error:7.3f}"
+            change = f"  {100 * (error / first - 1):+6.1f} %" if name != "i00" and error and first else ""
+            lines.append(f"  {name}{'  human' if name == 'i00' else '':9s}{shown}{change}")
     for title, kind in (("detectors", "detector"), ("downstream models trained from scratch", "downstream")):
         if rows := metrics.get(kind):
             lines.append(f"{title}, error on split test in % of {unit}")
@@ -161,6 +160,5 @@ def _model_lines(rows: Mapping[str, Any], unit: str) -> list[str]:
 
 
 def _against(tables: Mapping[str, Any], unit: str) -> str:
-    return "".join(
-        f"   against {name} {table[unit]['nme']:6.3f}" for name, table in sorted(tables.items(), reverse=True)
-    )
+    errors = {name: table.get(unit, {}).get("nme") for name, table in sorted(tables.items(), reverse=True)}
+    return "".join(f"   against {name} " + ("     -" if e is None else f"{e:6.3f}") for name, e in errors.items())

@@ -11,10 +11,10 @@ import numpy as np
 from lmk import __version__
 from lmk.annotations import AnnotationSet
 from lmk.config import AugmentationParams, HourglassParams, ResNetParams, TrainingParams
-from lmk.errors import DataError
+from lmk.errors import DataError, ModelError
 from lmk.images import Crops
 from lmk.inference import keep_memory
-from lmk.models import CONFIG, Network, build_model, load_model, model_digest, read_config, save_model
+from lmk.models import CONFIG, Network, build_model, is_whole, load_model, model_digest, save_model
 from lmk.progress import Progress
 from lmk.store import digest_of, read_annotations
 from lmk.training import train
@@ -66,11 +66,15 @@ def fit(
         },
     }
     unfinished = work / digest_of(provenance)
-    if (target / CONFIG).is_file() and read_config(target)["provenance"] == provenance:
+    if is_whole(target, provenance):
         return unfinished
+    if target.exists() and not (target / CONFIG).is_file() and (not target.is_dir() or any(target.iterdir())):
+        raise ModelError(f"{target}: holds something else than a model, which would be lost; name another folder")
     annotations = read_annotations(labels)
     if start:
         model: Network = load_model(start, annotations.scheme)
+        if model.params != network:
+            raise ModelError(f"{start}: a network of other sizes than section model asks for; make the two equal")
     else:
         model = build_model(network, annotations.scheme, training.seed)
     model, curve = train(

@@ -40,6 +40,14 @@ def ingest(
     if nothing.any():
         row = annotations.instances.iloc[int(np.flatnonzero(nothing)[0])]
         raise DataError(f"{source}: {row['image']} instance {row['instance']} has no labelled point; leave it out")
+    extent = np.nanmax(annotations.points, axis=1) - np.nanmin(annotations.points, axis=1)
+    dots = np.asarray(extent.max(axis=1) < 1) & np.isnan(annotations.boxes).any(axis=1)
+    if with_images and dots.any():
+        row = annotations.instances.iloc[int(np.flatnonzero(dots)[0])]
+        raise DataError(
+            f"{source}: {row['image']} instance {row['instance']} has all its points in one place, so nobody knows how "
+            "large the object is; label at least two points of it"
+        )
     if not with_images:
         return annotations
     count = annotations.landmarks

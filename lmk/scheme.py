@@ -81,13 +81,6 @@ class LandmarkScheme:
         np.divide(along, length, out=unit, where=on_contour)
         return np.asarray(unit)
 
-    def normaliser(self, name: str) -> tuple[Index, Index]:
-        """The two groups of points whose centres' distance is the unit called `name`."""
-        known = dict(self.normalisers)
-        if name not in known:
-            raise UnknownName(f"normaliser of scheme {self.name}", name, known or ["none"])
-        return known[name]
-
     def to_json(self) -> dict[str, Any]:
         """The content of a scheme file."""
         return {
@@ -114,7 +107,11 @@ def load_scheme(name_or_path: str) -> LandmarkScheme:
         path = Path(name_or_path)
         if not path.is_file():
             raise SchemeError(f"{path}: no such scheme file; shipped schemes: {', '.join(known_schemes())}")
-        return parse_scheme(path.read_text(encoding="utf-8"), where=str(path))
+        try:
+            text = path.read_text(encoding="utf-8")
+        except UnicodeDecodeError as cause:
+            raise SchemeError(f"{path}: not JSON, but something binary") from cause
+        return parse_scheme(text, where=str(path))
     if name_or_path not in known_schemes():
         raise UnknownName("scheme", name_or_path, [*known_schemes(), "or the path of a .json file"])
     text = resources.files("lmk.schemes").joinpath(f"{name_or_path}.json").read_text(encoding="utf-8")

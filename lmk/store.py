@@ -6,6 +6,7 @@ the key `lmk`; there are no time stamps, because they would make every later sta
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import json
 import os
@@ -45,19 +46,24 @@ def replacing(path: Path) -> Iterator[Path]:
     Works for a file and for a folder (create it inside the block).  A kill at any moment leaves the old content, or
     none, never half of the new.
     """
+    path = path.absolute()
     path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.tmp")
+    temporary, old = path.with_name(f".{path.name}.tmp"), path.with_name(f".{path.name}.old")
     remove(temporary)
     try:
         yield temporary
         for file in sorted(temporary.rglob("*")) if temporary.is_dir() else [temporary]:
             _sync(file)
-        if path.is_dir() and temporary.is_dir():
-            remove(path)  # a folder cannot be renamed over another
+        if path.is_dir() and not temporary.is_dir():
+            raise IsADirectoryError(errno.EISDIR, "a folder is in the way", str(path))
+        if path.is_dir():  # a folder cannot be renamed over another
+            remove(old)
+            path.replace(old)
         temporary.replace(path)
         _sync(path.parent)
     finally:
         remove(temporary)
+        remove(old)
 
 
 def remove(path: Path) -> None:
@@ -147,15 +153,35 @@ def read_annotations(path: Path) -> AnnotationSet:
     metadata = table.schema.metadata or {}
     if _KEY not in metadata:
         raise FormatError(f"{path}: a Parquet file, but not an annotation set of lmk; `lmk ingest` makes one")
-    header = json.loads(metadata[_KEY])
-    if header["version"] > VERSION:
+    try:
+        header = json.loads(metadata[_KEY])
+        version, scheme, provenance = int(header["version"]), json.dumps(header["scheme"]), dict(header["provenance"])
+    except (ValueError, KeyError, TypeError) as cause:
+        raise FormatError(f"{path}: its description under the key lmk is damaged; make the set again") from cause
+    if version > VERSION:
         raise FormatError(
-            f"{path}: written by a newer lmk (version {header['version']} of the file, this one reads {VERSION}); "
-            "upgrade lmk"
+            f"{path}: written by a newer lmk (version {version} of the file, this one reads {VERSION}); upgrade lmk"
         )
-    scheme = parse_scheme(json.dumps(header["scheme"]), where=str(path))
     frame = pd.DataFrame({name: _from_arrow(table[name]) for name in table.column_names})
-    return AnnotationSet(frame, scheme, header["provenance"])
+    annotations = AnnotationSet(frame, parse_scheme(scheme, where=str(path)), provenance)
+    _check_rows(annotations, path)
+    return annotations
+
+
+def _check_rows(annotations: AnnotationSet, path: Path) -> None:
+    """Refuse what another program has filtered or sorted: columns are folded by K rows, without looking at keys."""
+    table, count = annotations.table, annotations.landmarks
+    gone = [name for name in COLUMNS if name not in OPTIONAL and name not in table]
+    whole = not gone and len(table) > 0 and len(table) % count == 0
+    if whole:
+        whole = bool((table["landmark"].to_numpy() == np.tile(np.arange(count), len(table) // count)).all())
+    if whole:
+        first = table.loc[::count, ["image", "instance"]].reset_index(drop=True)
+        last = table.loc[count - 1 :: count, ["image", "instance"]].reset_index(drop=True)
+        whole = first.equals(last)
+    if not whole:
+        what = f"column {gone[0]} is missing" if gone else f"rows are not {count} landmarks an instance, in order"
+        raise FormatError(f"{path}: changed by another program: {what}; make the set again with `lmk ingest`")
 
 
 def _from_arrow(column: pa.ChunkedArray) -> Any:

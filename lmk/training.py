@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import torch
-from safetensors.torch import load_file
+from safetensors import SafetensorError, safe_open
 from torch import Tensor, nn
 
 from lmk.annotations import AnnotationSet
@@ -24,6 +24,8 @@ from lmk.kernels.metrics import bounds_side, instance_errors, point_errors
 from lmk.models import Network, load_weights_into, write_tensors
 from lmk.progress import Progress
 from lmk.store import replacing
+
+CHECKPOINT = "checkpoint.safetensors"
 
 
 def train(
@@ -139,16 +141,17 @@ class _Run:
         for index, moments in self.optimiser.state_dict()["state"].items():
             state |= {f"optimiser.{index}.{name}": value for name, value in moments.items()}
         plain = {name: getattr(self, name) for name in ("step", "curve", "best_error", "since_best", "stopped")}
-        with replacing(work / "checkpoint") as temporary:
-            temporary.mkdir()
-            write_tensors(state, temporary / "state.safetensors")
-            (temporary / "state.json").write_text(json.dumps(plain), encoding="utf-8")
+        # One file, so that a kill leaves the old checkpoint or the new one.
+        with replacing(work / CHECKPOINT) as temporary:
+            write_tensors(state, temporary, note=json.dumps(plain))
 
     def resume(self, work: Path) -> None:
-        folder = work / "checkpoint"
-        if not (folder / "state.json").is_file():
+        try:
+            with safe_open(work / CHECKPOINT, framework="pt") as file:
+                state = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (it is not a dict)
+                plain = json.loads(file.metadata()["note"])
+        except (OSError, SafetensorError):  # none yet, or one that a disk has spoilt: start from scratch
             return
-        state = load_file(folder / "state.safetensors")
         load_weights_into(self.model, state, "model.")
         load_weights_into(self.averaged, state, "averaged.")
         best = {name.removeprefix("best."): value for name, value in state.items() if name.startswith("best.")}
@@ -160,7 +163,7 @@ class _Run:
                 moments.setdefault(int(index), {})[kind] = value
         content = self.optimiser.state_dict()
         self.optimiser.load_state_dict({"state": moments, "param_groups": content["param_groups"]})
-        for name, value in json.loads((folder / "state.json").read_text(encoding="utf-8")).items():
+        for name, value in plain.items():
             setattr(self, name, value)
 
 

@@ -9,7 +9,7 @@ from pathlib import Path
 from lmk.annotations import AnnotationSet
 from lmk.config import RefineParams
 from lmk.errors import DataError
-from lmk.store import read_annotations
+from lmk.store import read_annotations, remove
 
 
 @dataclass(frozen=True)
@@ -57,6 +57,13 @@ class Workspace:
     def rejected(self) -> Path:
         """Sets that did not pass the validation, with the verdict."""
         return self.work / "rejected"
+
+    def forget_others(self, refine: RefineParams) -> None:
+        """Remove iterations that an earlier, longer schedule has left."""
+        for folder, pattern in (("annotations", "i[0-9][0-9].parquet"), ("models", "i[0-9][0-9]")):
+            for path in (self.root / folder).glob(pattern):
+                if path.stem not in refine.chain():
+                    remove(path)
 
     def read_chain(self, refine: RefineParams) -> dict[str, AnnotationSet]:
         """The sets of a schedule, from the human labels to the last one."""

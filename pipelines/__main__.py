@@ -16,6 +16,8 @@ from typing import Any
 from lmk.cli import run_cleanly
 from lmk.config import load_params
 from lmk.errors import DataError, UnknownName
+from lmk.evaluation import ALWAYS, check_normaliser
+from lmk.scheme import load_scheme
 from pipelines.paths import PARAMS, Paths
 
 STAGES = ("ingest", "validate", "baseline", "refine", "downstream", "evaluate", "report")
@@ -30,6 +32,9 @@ def stage_function(name: str) -> Callable[..., None]:
 def run_stage(name: str, key: str | None) -> None:
     """Call a stage with the sections that its signature asks for."""
     params, paths = load_params(PARAMS), Paths()
+    scheme = load_scheme(params.data.scheme)
+    # Every stage looks, so that the first one finds what only a later one needs.
+    check_normaliser(params.evaluation.normaliser, [*dict(scheme.normalisers), *ALWAYS], scheme.name)
     given: dict[str, Any] = {}
     function = stage_function(name)
     for argument in inspect.signature(function).parameters:
@@ -48,12 +53,18 @@ def run_stage(name: str, key: str | None) -> None:
 
 def show_results() -> None:
     """Print what the last run found, and where the report is."""
+    from lmk.audit.drift import format_log, log_rows
     from lmk.evaluation import format_metrics
 
     paths = Paths()
     if not paths.metrics.is_file():
         raise DataError(f"{paths.metrics}: no results yet; `dvc repro` makes them")
-    print(format_metrics(json.loads(paths.metrics.read_text(encoding="utf-8"))))
+    metrics = json.loads(paths.metrics.read_text(encoding="utf-8"))
+    if metrics["labels"]:
+        print(format_metrics(metrics))
+    else:  # nobody knows the truth: show what moved
+        print(format_log(log_rows(paths.read_chain(load_params(PARAMS).refine))))
+        print(format_metrics(metrics))
     print(f"report: {paths.report}")
 
 

@@ -16,4 +16,5 @@ def ingest(data: DataParams, paths: Paths) -> None:
     """Read images and labels, and write them as one annotation set."""
     progress = Progress("reading labels", "images")
     human = read(Path(data.root), data.format, load_scheme(data.scheme), data.box_scale, progress=progress)
+    print(human.describe())
     write_annotations(human, paths.annotations("i00"))

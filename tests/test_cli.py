@@ -55,16 +55,31 @@ def test_clean_leaves_labels_models_metrics_and_the_report(cleaned):
     assert {path.name for path in (cleaned / "models").iterdir()} == {"i00", "i01"}
     assert json.loads((cleaned / "metrics.json").read_text())["labels"]["i01"]["interocular"]["nme"] > 0
     assert "<html" in (cleaned / "report" / "index.html").read_text()
-    assert not list((cleaned / ".work").glob("*/checkpoint"))
+    assert not list((cleaned / ".work").glob("*/checkpoint.safetensors"))
 
 
 def test_clean_again_trains_nothing(rendered, cleaned, capsys):
+    truth = f"data.truth={rendered}/truth/truth.csv"
     before = {path: path.read_bytes() for path in cleaned.rglob("*.parquet")}
 
-    assert main(["clean", str(rendered / "faces"), "--out", str(cleaned), *SMALLER]) == 0
+    assert main(["clean", str(rendered / "faces"), "--out", str(cleaned), *SMALLER, "--set", truth]) == 0
 
     assert "baseline:" not in capsys.readouterr().err
     assert before == {path: path.read_bytes() for path in cleaned.rglob("*.parquet")}
+
+
+def test_a_shorter_schedule_leaves_no_iteration_of_the_longer_one_and_other_labels_are_refused(
+    rendered, faces, cleaned, tmp_path, capsys
+):
+    out = shutil.copytree(cleaned, tmp_path / "out")
+    arguments = ["clean", str(rendered / "faces"), "--out", str(out), *SMALLER]
+    assert main([*arguments, "--set", "refine.last=i02"]) == 0
+    assert len(list((out / "annotations").iterdir())) == 3
+    assert main(arguments) == 0
+    assert len(list((out / "annotations").iterdir())) == len(list((out / "models").iterdir())) == 2
+    (faces / "test" / "000000.pts").unlink()
+
+    assert "made of other labels or images" in fails(capsys, "clean", faces, "--out", out, *SMALLER)
 
 
 def test_log_lists_the_iterations(cleaned, capsys):
@@ -216,7 +231,9 @@ def test_a_point_far_outside_stops_at_the_door_and_the_rejected_set_can_be_looke
         (["--set", "alignment.prior_wieght=1"], "unknown key; known: floor"),
         (["--set", "alignment.prior_weight=-1"], "greater than or equal to 0, not -1"),
         (["--set", "training.images=many"], "training.images: input should be a valid integer, not 'many'"),
-        (["--set", "evaluation.normaliser=eyes", "--set", "data.truth=nowhere.csv"], "nowhere.csv: no such file"),
+        (["--set", "data.truth=nowhere.csv"], "nowhere.csv: no such file"),
+        (["--set", "refine.schedule.i01.refiner=foo"], "'align' or 'keep', not 'foo'"),
+        (["--set", "alignment.window=4000"], "less than or equal to 128, not 4000"),
     ],
 )
 def test_a_wrong_name_or_parameter_is_one_line(rendered, tmp_path, capsys, options, says):
@@ -230,6 +247,15 @@ def test_an_output_that_cannot_be_written_is_one_line(rendered, tmp_path, capsys
     line = fails(capsys, "ingest", rendered / "faces", "-o", tmp_path / "file" / "set.parquet")
 
     assert str(tmp_path / "file") in line
+
+
+def test_a_normaliser_that_the_scheme_lacks_is_found_before_anything_is_trained(rendered, tmp_path, capsys):
+    settings = ["--set", f"data.truth={rendered}/truth/truth.csv", "--set", "evaluation.normaliser=eyes"]
+
+    line = fails(capsys, "clean", rendered / "faces", "--out", tmp_path / "out", *SMALLER, *settings)
+
+    assert "'eyes'; known: box, image, interocular, interpupil" in line
+    assert not (tmp_path / "out" / "models").exists()
 
 
 def test_a_disk_that_is_full_is_one_line_and_leaves_nothing_half_written(rendered, tmp_path):

@@ -5,11 +5,14 @@ from __future__ import annotations
 import subprocess
 import sys
 from pathlib import Path
+from typing import get_args
 
 import pytest
 
 from lmk.cli import FORMATS
+from lmk.config import Iteration
 from lmk.formats import READERS, WRITERS
+from lmk.refine import REFINERS
 from tests.imports import imported_names, modules
 
 # Inner rooms first: a room may import those before it, and itself.
@@ -82,6 +85,10 @@ def test_help_imports_nothing_heavy():
 
 def test_the_formats_that_help_names_are_those_that_there_are():
     assert set(FORMATS) == READERS.keys() == WRITERS.keys()
+
+
+def test_the_refiners_that_parameters_may_name_are_those_that_there_are():
+    assert set(get_args(Iteration.model_fields["refiner"].annotation)) == REFINERS.keys()
 
 
 def test_every_module_says_what_it_is_for():

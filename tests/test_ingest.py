@@ -94,3 +94,11 @@ def test_real_photographs_are_read(shared_data):
     assert set(labels.table["width"]) == {256}
     assert labels.points.min() > 0
     assert labels.points.max() < 256
+
+
+def test_an_object_of_one_point_is_refused_because_nobody_knows_its_size(faces):
+    rows = [f"train/000000.jpg,0,{k},," if k else "train/000000.jpg,0,0,5,5" for k in range(68)]
+    (faces / "one.csv").write_text("\n".join(["image,instance,landmark,x,y", *rows]))
+
+    with pytest.raises(DataError, match="all its points in one place"):
+        ingest(faces / "one.csv", "csv", IBUG, 1.25)

@@ -178,3 +178,21 @@ def test_selecting_keeps_whole_instances():
     assert isinstance(chosen, AnnotationSet)
     assert chosen.instances["image"].tolist() == ["b.jpg"]
     np.testing.assert_array_equal(chosen.points, made.points[1:])
+
+
+def test_a_file_that_another_program_has_sorted_filtered_or_stripped_is_refused(tmp_path):
+    write_annotations(make_set(table(), WING, {}, "here"), tmp_path / "set")
+    stored = pq.read_table(tmp_path / "set")
+    changed = {
+        "sorted": stored.sort_by([("x", "ascending")]),
+        "filtered": stored.slice(0, 5),
+        "empty": stored.slice(0, 0),
+        "stripped": stored.drop_columns(["visibility"]),
+        "damaged": stored.replace_schema_metadata({b"lmk": b"{"}),
+        "unversioned": stored.replace_schema_metadata({b"lmk": b"{}"}),
+    }
+    for name, content in changed.items():
+        pq.write_table(content, tmp_path / name)
+        with pytest.raises(FormatError, match="make the set again") as error:
+            read_annotations(tmp_path / name)
+        assert "\n" not in str(error.value)

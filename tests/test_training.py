@@ -12,7 +12,7 @@ import torch
 
 from lmk.annotations import AnnotationSet
 from lmk.config import HourglassParams, ResNetParams, TrainingParams
-from lmk.errors import DataError
+from lmk.errors import DataError, ModelError
 from lmk.fitting import cut_crops, fit, trained_on
 from lmk.models import WEIGHTS, build_model, load_model, read_config
 from lmk.store import write_annotations
@@ -137,7 +137,7 @@ def test_a_killed_process_goes_on_from_its_last_checkpoint_to_the_same_bytes(ren
 
     assert run(5).returncode == -signal.SIGKILL
     assert not (tmp_path / "model").exists()
-    assert len(list((tmp_path / "work").glob("*/checkpoint/state.json"))) == 1
+    assert len(list((tmp_path / "work").glob("*/checkpoint.safetensors"))) == 1
     finished = run(-1)
     assert finished.returncode == 0, finished.stderr
     fit(
@@ -169,3 +169,40 @@ def test_a_network_that_is_there_is_not_trained_again_and_other_parameters_train
     assert len(steps) == first + 2
     assert read_config(tmp_path / "model")["provenance"]["parameters"]["training"]["images"] == 16
     assert load_model(tmp_path / "model", human.scheme).params == small.model
+
+
+@pytest.mark.parametrize("content", [b"", b"half of a checkpoint"])
+def test_a_checkpoint_that_a_disk_has_spoilt_is_passed_over(setting, content, tmp_path):
+    whole, _ = setting(work="whole")
+    (tmp_path / "spoilt").mkdir()
+    (tmp_path / "spoilt" / "checkpoint.safetensors").write_bytes(content)
+
+    again, _ = setting(work="spoilt")
+
+    for name, value in weights(whole).items():
+        assert torch.equal(value, weights(again)[name]), name
+
+
+def test_a_network_with_a_file_missing_is_trained_again_and_other_peoples_folders_are_left_alone(
+    rendered, human, small, tmp_path
+):
+    write_annotations(human, tmp_path / "i00.parquet")
+    (tmp_path / "photos").mkdir()
+    (tmp_path / "photos" / "holiday.jpg").write_bytes(b"dear")
+
+    def run(target, network=small.model, start=None):
+        fit(
+            tmp_path / "i00.parquet", rendered / "faces", network, small.training, small.augmentation,
+            tmp_path / target, tmp_path / "work", "test", start=start,
+        )  # fmt: skip
+
+    run("model")
+    whole = (tmp_path / "model" / WEIGHTS).read_bytes()
+    (tmp_path / "model" / WEIGHTS).unlink()
+    run("model")
+    assert (tmp_path / "model" / WEIGHTS).read_bytes() == whole
+    with pytest.raises(ModelError, match="something else than a model"):
+        run("photos")
+    assert (tmp_path / "photos" / "holiday.jpg").read_bytes() == b"dear"
+    with pytest.raises(ModelError, match="a network of other sizes"):
+        run("other", network=small.model.model_copy(update={"width": 24}), start=tmp_path / "model")

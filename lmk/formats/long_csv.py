@@ -26,21 +26,22 @@ def read_long_csv(source: Path, scheme: LandmarkScheme, with_images: bool) -> pd
         raise DataError(f"{source}: no such file; format csv reads one file with columns {','.join(_REQUIRED)}")
     try:
         # Everything as text first: the file is then free to be wrong, and we to say where.
-        table = pd.read_csv(source, dtype=str, keep_default_na=False)
+        table = pd.read_csv(source, dtype=str, keep_default_na=False, index_col=False)
     except (pd.errors.ParserError, pd.errors.EmptyDataError, UnicodeDecodeError) as cause:
         raise FormatError(f"{source}: not a CSV file ({' '.join(str(cause).split())})") from cause
     if missing := [name for name in _REQUIRED if name not in table]:
         raise FormatError(f"{source}: no column {missing[0]!r}; the header names {','.join(_REQUIRED)}")
     if unknown := [name for name in table if name not in _REQUIRED + _OPTIONAL]:
         raise FormatError(f"{source}: unknown column {unknown[0]!r}; known: {','.join(_REQUIRED + _OPTIONAL)}")
-    if scheme.names:
-        numbers = {name: str(number) for number, name in enumerate(scheme.names)}
-        table["landmark"] = table["landmark"].map(lambda name: numbers.get(name, name))
+    # A name that is a number would be ambiguous: then the number of the point counts.
+    numbers = {name: str(number) for number, name in enumerate(scheme.names) if not name.strip().isdigit()}
+    table["landmark"] = table["landmark"].map(lambda name: numbers.get(name, name))
     for name in ("instance", "landmark", "visibility"):
         if name in table:
             table[name] = _numbers(table, name, source, whole=True).astype(np.int64)
-    if (table["instance"] < 0).any():
-        raise FormatError(f"{source}: an instance is a number from 0 up, not {table['instance'].min()}")
+    if not table["instance"].between(0, 2**31 - 1).all():
+        bad = table.loc[~table["instance"].between(0, 2**31 - 1), "instance"].iloc[0]
+        raise FormatError(f"{source}: an instance is a number from 0 to {2**31 - 1}, not {bad}")
     for name in ("x", "y"):
         table[name] = _numbers(table, name, source, whole=False)
     if "visibility" in table and not table["visibility"].between(0, 2).all():

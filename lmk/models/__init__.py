@@ -84,14 +84,24 @@ def read_config(path: Path) -> dict[str, Any]:
     return content
 
 
+def is_whole(path: Path, provenance: dict[str, Any]) -> bool:
+    """Whether a folder holds a network that was made exactly so, with nothing missing."""
+    try:
+        load_model(path, None)
+        return bool(read_config(path)["provenance"] == provenance and (path / CURVE).is_file())
+    except ModelError:
+        return False
+
+
 def model_digest(path: Path) -> str:
     """A short name for a network's weights."""
     return digest_of(path / WEIGHTS)
 
 
-def write_tensors(state: Mapping[str, torch.Tensor], path: Path) -> None:
+def write_tensors(state: Mapping[str, torch.Tensor], path: Path, note: str = "") -> None:
     """Write tensors as safetensors, each with memory of its own; a full disk is an ordinary OSError here."""
-    path.write_bytes(save({name: value.detach().clone().contiguous() for name, value in state.items()}))
+    content = {name: value.detach().clone().contiguous() for name, value in state.items()}
+    path.write_bytes(save(content, {"note": note} if note else None))
 
 
 def load_weights_into(model: nn.Module, state: dict[str, torch.Tensor], prefix: str) -> None:

@@ -9,6 +9,7 @@ import numpy as np
 from lmk import __version__
 from lmk.annotations import AnnotationSet
 from lmk.config import AlignmentParams, AugmentationParams, HourglassParams, Iteration, TrainingParams, ValidationParams
+from lmk.errors import DataError
 from lmk.fitting import cut_crops, fit, trained_on
 from lmk.images import Crops
 from lmk.inference import keep_memory
@@ -83,6 +84,9 @@ def search_labels(
     """The labels of one iteration: what the last model's heatmaps make of the last labels."""
     keep_memory()
     before, first = read_annotations(previous), read_annotations(human)
+    keys = ["image", "instance", "landmark"]
+    if not before.table[keys].equals(first.table[keys]):
+        raise DataError(f"{human} and {previous}: not the same images and instances; name the human labels of this set")
     model = load_model(judge, before.scheme)
     observed = first.points if alignment.observation == "human" else before.points
     provenance = {

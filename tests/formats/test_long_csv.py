@@ -43,7 +43,8 @@ def test_a_missing_point_has_empty_cells(tmp_path):
         (GOOD.replace("1.5", "nan"), "line 2: x must be a number"),
         (GOOD.replace(",0,1,", ",0,1.5,"), "line 3: landmark must be a whole number, not '1.5'"),
         (GOOD.replace(",0,1,", ",0,elbow,"), "line 3: landmark must be a whole number, not 'elbow'"),
-        (GOOD.replace(",0,1,", ",-1,1,"), "an instance is a number from 0 up"),
+        (GOOD.replace(",0,1,", ",-1,1,"), "an instance is a number from 0 to 2147483647, not -1"),
+        (GOOD.replace(",0,1,", ",99999999999,1,"), "not 99999999999"),
         (
             GOOD.replace("y\n", "y,split\n").replace(",2\n", ",2,train\n").replace(",4\n", ",4,dev\n"),
             "split is .* 'dev'",
@@ -58,6 +59,18 @@ def test_a_broken_table_is_named_in_one_line(tmp_path, text, says):
     with pytest.raises(LmkError, match=says) as error:
         read(tmp_path, text)
     assert "\n" not in str(error.value)
+
+
+def test_names_that_are_numbers_do_not_shift_the_points(tmp_path):
+    counted = parse_scheme('{"name": "counted", "points": ["1", "2"]}', "counted")
+    (tmp_path / "labels.csv").write_text(GOOD)
+
+    assert read_long_csv(tmp_path / "labels.csv", counted, with_images=False)["landmark"].tolist() == [0, 1]
+
+
+def test_a_position_that_no_image_has_is_refused(tmp_path):
+    with pytest.raises(DataError, match=r"a\.jpg landmark 0 is at 1e\+39, 2; no image is so large"):
+        make_set(read(tmp_path, GOOD.replace("1.5", "1e39")), WING, {}, "here")
 
 
 def test_the_same_point_twice_and_a_missing_row_are_refused(tmp_path):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
+import pandas as pd
 import pytest
 
 from lmk.annotations import make_set
@@ -62,10 +63,10 @@ def test_a_broken_file_is_named_in_one_line(tmp_path, text, says):
 def test_folders_named_as_splits_are_splits_and_others_are_not(tmp_path):
     put(tmp_path / "one", "train/a")
     put(tmp_path / "one", "test/deep/b")
-    put(tmp_path / "two", "train/a")
+    put(tmp_path / "two", "one/a")
     put(tmp_path / "two", "other/b")
-    put(tmp_path / "three", "faces/val/a")
-    put(tmp_path / "three", "faces/train/b")
+    put(tmp_path / "three", "helen/val/a")
+    put(tmp_path / "three", "lfpw/train/b")
     put(tmp_path / "four", "deep/test/a")
 
     one, two, three, four = (
@@ -76,6 +77,20 @@ def test_folders_named_as_splits_are_splits_and_others_are_not(tmp_path):
     assert set(two["split"]) == {"train"}
     assert set(three["split"]) == {"val", "train"}
     assert set(four["split"]) == {"test"}
+    put(tmp_path / "four", "extra/b")
+    with pytest.raises(DataError, match=r"extra/b\.pts: in no split, and others are"):
+        read_pts_folder(tmp_path / "four", TWO, with_images=True)
+
+
+def test_folders_behind_links_and_endings_in_capitals_are_read(tmp_path):
+    put(tmp_path / "elsewhere", "b")
+    put(tmp_path / "set", "a")
+    (tmp_path / "set" / "a.jpg").rename(tmp_path / "set" / "a.JPG")
+    (tmp_path / "set" / "a.pts").rename(tmp_path / "set" / "a.PTS")
+    (tmp_path / "set" / "more").symlink_to(tmp_path / "elsewhere")
+    (tmp_path / "set" / "more" / "back").symlink_to(tmp_path / "set")
+
+    assert set(read_pts_folder(tmp_path / "set", TWO, with_images=True)["image"]) == {"a.JPG", "more/b.jpg"}
 
 
 def test_images_may_be_absent_when_labels_alone_are_wanted(tmp_path):
@@ -111,6 +126,13 @@ def test_who_labelled_what_is_read_from_the_list_beside(tmp_path):
     (tmp_path / "annotators.csv").write_text("image,annotator\na.jpg,ann\n")
 
     assert set(read_pts_folder(tmp_path, TWO, with_images=True)["annotator"]) == {"ann"}
+    put(tmp_path, "b")
+    with pytest.raises(DataError, match=r"no line for b\.jpg"):
+        read_pts_folder(tmp_path, TWO, with_images=True)
+    for content in (b"", b"\xff\xfe\x00", b"who,what\n"):
+        (tmp_path / "annotators.csv").write_bytes(content)
+        with pytest.raises(FormatError, match=r"annotators\.csv"):
+            read_pts_folder(tmp_path, TWO, with_images=True)
 
 
 def test_what_is_written_is_read_back(tmp_path):
@@ -120,6 +142,20 @@ def test_what_is_written_is_read_back(tmp_path):
     write_pts_folder(make_set(table, TWO, {}, "here"), tmp_path / "out")
 
     np.testing.assert_array_equal(read_pts(tmp_path / "out" / "sub" / "a.pts"), [[0, 0], [2.5, 10]])
+
+
+def test_writing_never_replaces_a_label_and_never_leaves_the_folder(tmp_path):
+    put(tmp_path / "in", "a")
+    table = read_pts_folder(tmp_path / "in", TWO, with_images=True)
+    twice = pd.concat([table, table.assign(instance=1), table.assign(image="a_1.jpg")])
+
+    with pytest.raises(DataError, match="there already and not empty"):
+        write_pts_folder(make_set(table, TWO, {}, "here"), tmp_path / "in")
+    with pytest.raises(DataError, match=r"the same \.pts file"):
+        write_pts_folder(make_set(twice, TWO, {}, "here"), tmp_path / "out")
+    with pytest.raises(DataError, match="leads out of the folder"):
+        write_pts_folder(make_set(table.assign(image="../a.jpg"), TWO, {}, "here"), tmp_path / "out")
+    assert not (tmp_path / "out").exists()
 
 
 def test_decimals_are_the_writers_choice(tmp_path):

@@ -97,7 +97,7 @@ def results(project):
         read_annotations(file)
 
     def checkpoints():
-        return list((artifacts / ".work").glob("*/checkpoint/state.json"))
+        return list((artifacts / ".work").glob("*/checkpoint.safetensors"))
 
     kill_when(project, checkpoints)
     assert not (artifacts / "models" / "i00").exists()
@@ -119,7 +119,7 @@ def test_after_three_kills_the_results_are_those_of_one_undisturbed_process(proj
                  ("model.safetensors", "config.json", "curve.csv")]  # fmt: skip
     for path in compared:
         assert (results / path).read_bytes() == (tmp_path / "out" / path).read_bytes(), path
-    assert not list((results / ".work").glob("*/checkpoint"))
+    assert not list((results / ".work").glob("*/checkpoint.safetensors"))
     assert (tmp_path / "out" / "report" / "index.html").is_file()
 
 
@@ -169,6 +169,18 @@ def test_a_change_of_one_iteration_reruns_it_and_what_follows(project, results):
     assert "images" in dvc(project, "params", "diff")
 
 
+def test_a_broken_image_leaves_the_labels_of_before(project, results):
+    image = project / "data" / "faces" / "train" / "000001.jpg"
+    whole, before = image.read_bytes(), (results / "annotations" / "i00.parquet").read_bytes()
+    image.write_bytes(whole[:900])
+
+    output = dvc(project, "repro", "ingest", check=False)
+    image.write_bytes(whole)
+
+    assert "train/000001.jpg: truncated" in output
+    assert (results / "annotations" / "i00.parquet").read_bytes() == before
+
+
 def test_a_users_mistake_is_the_stages_one_line(project, results):
     edit_params(project, lambda params: params["alignment"].update(prior_weight=-1.0))
 
@@ -176,3 +188,7 @@ def test_a_users_mistake_is_the_stages_one_line(project, results):
 
     assert "lmk: params.yaml: alignment.prior_weight: input should be greater than or equal to 0, not -1.0" in output
     assert "Traceback" not in output
+    edit_params(project, lambda params: params["alignment"].update(prior_weight=0.1))
+    edit_params(project, lambda params: params["evaluation"].update(normaliser="wingspan"))
+    first = run(project, sys.executable, "-m", "pipelines", "ingest", check=False)
+    assert "lmk: unknown normaliser of scheme ibug68 'wingspan'; known: box, image, interocular, interpupil" in first
