@@ -36,4 +36,4 @@ format: $(STAMP)
 
 # What was made, and not what it was made from: the environment and DVC's cache stay.
 clean:
-	rm -rf artifacts build *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	rm -rf artifacts build dvc_plots *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis

@@ -312,7 +312,7 @@ def _train(arguments: argparse.Namespace) -> None:
         target=out,
         work=out.parent / ".work",
         title="training",
-        start=arguments.start,
+        start=_existing(arguments.start, "model; `lmk train` makes one") if arguments.start else None,
     )
     remove(unfinished)
     with contextlib.suppress(OSError):  # other trainings may be unfinished beside it
