@@ -82,6 +82,7 @@ def project(rendered, tmp_path_factory):
     (project / "params.yaml").write_text(yaml.safe_dump(params.model_dump(), sort_keys=False))
     run(project, "git", "init", "-q")
     run(project, sys.executable, "-m", "dvc", "init", "-q")
+    shutil.copytree(ROOT / ".dvc" / "plots", project / ".dvc" / "plots")
     (project / "data.dvc").write_text("outs:\n- path: data\n  cache: false\n")
     dvc(project, "commit", "-q", "-f", "data.dvc")
     return project
@@ -131,7 +132,9 @@ def test_results_can_be_shown_and_plotted(project, results):
     assert "artifacts/report/index.html" in shown
     assert "interocular" in dvc(project, "metrics", "show")
     dvc(project, "plots", "show", "-o", "plots")
-    assert "Training loss" in (project / "plots" / "index.html").read_text()
+    page = (project / "plots" / "index.html").read_text()
+    assert "Training loss" in page
+    assert '"color": {"field": "model"' in page
 
 
 def test_the_second_run_runs_nothing_and_leaves_what_is_tracked_alone(project, results):
