@@ -21,7 +21,7 @@ import httpx
 import pytest
 
 ROOT = Path(__file__).parents[2]
-PATIENCE = 60.0  # seconds that anything may take
+PATIENCE = 150.0  # seconds that anything may take
 STAGES = """
 stages:
   report:
