@@ -51,6 +51,10 @@ EVIDENCE: dict[str, str] = {
     "spread": "float32",  # standard deviation of the heatmap there, pixels of the image
     "at_edge": "bool",  # the search ended at the edge of its window
     "fold": "int8",  # which fold's model judged it; 0 where one model judged all
+    "error": "float32",  # expected distance to the true point, pixels of the image; `consensus` only
+    "suspicion": "float32",  # probability that the human point is a gross error; `consensus` only, for all splits
+    "reason": "string",  # the likeliest kind of gross error, where one is likelier than not
+    "repeats": "int16",  # the iteration whose labels these are, where the alternation has stopped
 }
 OPTIONAL = {"annotator", "source", "gross", *EVIDENCE}
 _INSTANCE_COLUMNS = ["image", "instance", "split", "iteration", "width", "height", "box_x", "box_y", "box_size"]
@@ -109,6 +113,16 @@ class AnnotationSet:
         """Return the set of the chosen instances, (N,) bool."""
         rows = np.repeat(chosen, self.landmarks)
         return replace(self, table=self.table[rows].reset_index(drop=True))
+
+    def without(self, points: NDArray[np.bool_]) -> AnnotationSet:
+        """Return the set without some points, (N, K) bool, as if they had not been labelled."""
+        gone = points.reshape(-1)
+        table = self.table.assign(
+            x=self.table["x"].mask(gone),
+            y=self.table["y"].mask(gone),
+            visibility=self.table["visibility"].mask(gone, 0),
+        )
+        return replace(self, table=table)
 
     def moved(
         self,

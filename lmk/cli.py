@@ -144,7 +144,9 @@ def parser() -> argparse.ArgumentParser:
     refine.add_argument("--model", type=Path, required=True, metavar="MODEL", help="folder of the model that judges")
     refine.add_argument("--images", type=Path, required=True, metavar="DIR", help="folder that image paths start from")
     refine.add_argument("--human", type=Path, metavar="SET", help="the human labels (default: SET.parquet itself)")
-    refine.add_argument("--refiner", default="align", help="align, or keep: the control that moves nothing")
+    refine.add_argument(
+        "--refiner", default="consensus", help="consensus, align (the search of the paper), or keep: moves nothing"
+    )
     refine.add_argument("-o", "--output", type=Path, required=True, metavar="OUT.parquet")
     _parameters(refine)
 
@@ -201,7 +203,9 @@ def _source(sub: argparse.ArgumentParser) -> None:
 
 def _parameters(sub: argparse.ArgumentParser) -> None:
     sub.add_argument(
-        "--params", type=Path, metavar="FILE", help="parameters (default: the profile that lmk comes with)"
+        "--params",
+        metavar="FILE|PROFILE",
+        help="parameters: a YAML file, or a profile that lmk comes with, such as 300w, the paper's (default: default)",
     )
     sub.add_argument(
         "--set",
@@ -228,9 +232,11 @@ def _positive(text: str) -> int:
 
 
 def _load(arguments: argparse.Namespace) -> Params:
-    from lmk.config import default_profile, load_params
+    from lmk.config import known_profiles, load_params, profile_path
 
-    params = load_params(arguments.params or default_profile(), arguments.settings)
+    named: str = arguments.params or "default"
+    path = profile_path(named) if named in known_profiles() else Path(named)
+    params = load_params(path, arguments.settings)
     if getattr(arguments, "source", None) is None:
         return params
     given = {"root": str(arguments.source), "format": arguments.format, "scheme": arguments.scheme}
@@ -322,7 +328,7 @@ def _train(arguments: argparse.Namespace) -> None:
 
 def _refine(arguments: argparse.Namespace) -> None:
     from lmk.config import Iteration
-    from lmk.refine.iteration import check_refined, search_labels
+    from lmk.refine.iteration import check_refined, search_labels, starts_from_human
     from lmk.store import read_annotations, write_annotations
 
     params = _load(arguments)
@@ -335,11 +341,12 @@ def _refine(arguments: argparse.Namespace) -> None:
         arguments.set,
         arguments.model,
         _existing(arguments.images, "folder of images"),
+        params.training,
         params.alignment,
         iteration,
         f"i{number + 1:02d}",
     )
-    start = human if params.alignment.observation == "human" else arguments.set
+    start = human if starts_from_human(params.alignment, iteration) else arguments.set
     rejected = out.parent / "rejected"
     check_refined(refined, start, params.alignment, params.validation, out.stem, None, rejected)
     write_annotations(refined, out)

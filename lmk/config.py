@@ -27,7 +27,7 @@ from pydantic import (
     model_validator,
 )
 
-from lmk.errors import ConfigError
+from lmk.errors import ConfigError, UnknownName
 
 Name = Annotated[str, Field(pattern=r"^[A-Za-z][A-Za-z0-9_-]*$")]
 Extent = Annotated[float, Field(gt=0, le=128)]  # half of a 256-pixel heatmap: more is not a neighbourhood
@@ -87,6 +87,8 @@ class TrainingParams(Section):
 
     seed: NonNegativeInt
     images: PositiveInt  # budget: images seen, counted with repetition
+    epochs: PositiveInt  # but each image so often at most: a small set is soon learnt by heart, with all its noise
+    held_out: Fraction  # part of the labelled points that judges never learn, to see what they know by heart
     batch: PositiveInt
     optimiser: Literal["adamw", "rmsprop"]
     learning_rate: PositiveFloat
@@ -118,15 +120,18 @@ class AlignmentParams(Section):
     step: Extent  # distance between candidates, the same; the best is refined by a parabola
     prior_weight: NonNegativeFloat  # lambda = sigma2^2 / sigma1^2; larger trusts the human more
     floor: Annotated[float, Field(gt=0, lt=1)]  # least value of each 1-D profile of the template, for the division
-    observation: Literal["updated", "human"]  # what the search starts from after the first iteration
+    observation: Literal["updated", "human"]  # what `align` starts from after the first iteration
     mirror: bool  # average the heatmaps of an image and its mirror image
+    views: Annotated[int, Field(ge=4)]  # how many slightly different views of an image `consensus` reads
+    teach: Literal["human", "refined"]  # labels that the next network learns from; human ones without gross errors
+    stop: bool  # repeat the last labels once an iteration's network agrees less with the humans than the one before
 
 
 class Iteration(Section):
     """One round: search with the model of `prev`, then train that model on with what was found."""
 
     prev: Name
-    refiner: Literal["align", "keep"]  # a test holds these to lmk.refine.REFINERS
+    refiner: Literal["align", "consensus", "keep"]  # a test holds these to lmk.refine.REFINERS
     images: NonNegativeInt  # training budget after the search
     learning_rate: PositiveFloat
 
@@ -206,9 +211,22 @@ _Loader.add_implicit_resolver(
 AnySection = TypeVar("AnySection", bound=Section)
 
 
+def known_profiles() -> list[str]:
+    """Names of the parameter files that are shipped with the package."""
+    folder = resources.files("lmk.profiles")
+    return sorted(entry.name.removesuffix(".yaml") for entry in folder.iterdir() if entry.name.endswith(".yaml"))
+
+
+def profile_path(name: str) -> Path:
+    """A parameter file that is shipped with the package."""
+    if name not in known_profiles():
+        raise UnknownName("profile", name, known_profiles())
+    return Path(str(resources.files("lmk.profiles").joinpath(f"{name}.yaml")))
+
+
 def default_profile() -> Path:
-    """The parameter file that is shipped with the package."""
-    return Path(str(resources.files("lmk.profiles").joinpath("default.yaml")))
+    """What `lmk clean` uses where nothing else is named."""
+    return profile_path("default")
 
 
 def load_params(path: Path, settings: Sequence[str] = ()) -> Params:
@@ -216,7 +234,8 @@ def load_params(path: Path, settings: Sequence[str] = ()) -> Params:
     try:
         raw = yaml.load(path.read_text(encoding="utf-8"), Loader=_Loader)  # noqa: S506 (a SafeLoader)
     except FileNotFoundError as cause:
-        raise ConfigError(f"{path}: no such parameter file; the shipped one is {default_profile()}") from cause
+        shipped = ", ".join(known_profiles())
+        raise ConfigError(f"{path}: no such parameter file; shipped profiles: {shipped}") from cause
     except (OSError, UnicodeDecodeError, yaml.YAMLError) as cause:
         raise ConfigError(f"{path}: cannot be read as YAML ({_one_line(cause)})") from cause
     if not isinstance(raw, dict):

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from lmk import __version__
 from lmk.annotations import AnnotationSet
@@ -40,6 +41,7 @@ def fit(
     start: Path | None = None,
     crops: Crops | None = None,
     after_step: Callable[[int], None] | None = None,
+    left_out: NDArray[np.bool_] | None = None,
 ) -> Path:
     """Train a network on a set of labels and keep it with its curve; nothing is done where that very network is there.
 
@@ -50,6 +52,7 @@ def fit(
         work: unfinished work is kept below it, named by what is trained on what, and taken up again after a kill.
         start: folder of the network to go on from; without one, training starts from scratch.
         crops: of the set, where they are at hand.
+        left_out: (N, K) points that are not to be learnt.
 
     Returns:
         The folder with the training's last checkpoint, to be removed when nobody needs to go on from it.
@@ -58,6 +61,7 @@ def fit(
     provenance: dict[str, Any] = {
         "producer": f"lmk {__version__} train",
         "labels": digest_of(labels),
+        "left_out": None if left_out is None else digest_of(np.flatnonzero(left_out).tolist()),
         "start": model_digest(start) if start else None,
         "parameters": {
             "model": network.model_dump(),
@@ -71,6 +75,8 @@ def fit(
     if target.exists() and not (target / CONFIG).is_file() and (not target.is_dir() or any(target.iterdir())):
         raise ModelError(f"{target}: holds something else than a model, which would be lost; name another folder")
     annotations = read_annotations(labels)
+    if left_out is not None:
+        annotations = annotations.without(left_out)
     if start:
         model: Network = load_model(start, annotations.scheme)
         if model.params != network:
@@ -89,6 +95,14 @@ def fit(
     )
     save_model(model, annotations.scheme, provenance, curve, target)
     return unfinished
+
+
+def held_out(annotations: AnnotationSet, training: TrainingParams) -> NDArray[np.bool_] | None:
+    """(N, K) points of train that no judge learns, the same in every iteration; None where there are to be none."""
+    if not training.held_out:
+        return None
+    drawn = np.random.default_rng([training.seed, 9]).random(annotations.labelled.shape) < training.held_out
+    return np.asarray(drawn & annotations.labelled & annotations.in_split("train")[:, None])
 
 
 def trained_on(training: TrainingParams, images: int, learning_rate: float) -> TrainingParams:

@@ -14,13 +14,19 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from lmk.annotations import AnnotationSet
-from lmk.dataset import centre, from_crop
+from lmk.dataset import centre, from_crop, to_tensor, view
 from lmk.images import Crops
 from lmk.models import Network
 from lmk.models.hourglass import StackedHourglass
 from lmk.scheme import LandmarkScheme
 
 BATCH = 32
+VARIED = (
+    8.0,
+    0.07,
+    0.023,
+    0.023,
+)  # turned (degrees), scaled (logarithm), shifted (half crops), at most
 Progress = Callable[[int, int], None]
 
 
@@ -89,6 +95,45 @@ def predict(
             points = _regressed(model, images, annotations.scheme, mirror)
         found.append(from_crop(points.cpu().double(), boxes[chosen]))
     return torch.cat(found).numpy()
+
+
+def read_views(
+    model: Network, annotations: AnnotationSet, crops: Crops, count: int, progress: Progress | None = None
+) -> NDArray[np.float32]:
+    """Positions of all instances as `count` views of each show them, (V, N, K, 2) in image pixels.
+
+    The first view is the crop as it is, the others are turned, scaled and shifted a little; every second one is
+    mirrored where the scheme has mirror pairs.  Their mean is nearer to the truth than any of them, and their scatter
+    shows how sure the network is.
+    """
+    model = on_device(model).eval()
+    flip = torch.from_numpy(annotations.scheme.flip)
+    matrices, mirrored = _views(count, bool(annotations.scheme.mirror))
+    boxes = torch.from_numpy(annotations.boxes.copy())
+    found = np.empty((count, len(annotations.instances), annotations.landmarks, 2), np.float32)
+    for chosen in batches(len(annotations.instances), progress):
+        pixels = to_tensor(crops[chosen])
+        for number, matrix in enumerate(matrices):
+            seen = view(pixels, matrix.expand(len(chosen), -1, -1), model.params.input_size, crops.margin)
+            with torch.inference_mode(), autocast():
+                points = model.locate(seen.to(device(), memory_format=torch.channels_last)).cpu().float()
+            points = points[:, flip] if mirrored[number] else points
+            points = points @ matrix[:, :2].T + matrix[:, 2]
+            found[number, chosen] = from_crop(points.double(), boxes[chosen]).numpy()
+    return found
+
+
+def _views(count: int, may_mirror: bool) -> tuple[Tensor, list[bool]]:
+    """(V, 2, 3) matrices from a place in the view to its place in the crop, both in parts of it, and which mirror."""
+    random = torch.Generator().manual_seed(0)
+    turn, scale, x, y = (2 * torch.rand(4, count, generator=random) - 1) * torch.tensor(VARIED)[:, None]
+    still = torch.arange(count) < (2 if may_mirror else 1)
+    turn, scale, x, y = (value.masked_fill(still, 0) for value in (turn.deg2rad(), scale, x, y))
+    mirrored = [may_mirror and number % 2 == 1 for number in range(count)]
+    sign = 1 - 2 * torch.tensor(mirrored).float()
+    cosine, sine = scale.exp() * turn.cos(), scale.exp() * turn.sin()
+    rows = [torch.stack([cosine * sign, -sine, x], -1), torch.stack([sine * sign, cosine, y], -1)]
+    return torch.stack(rows, 1), mirrored
 
 
 def _regressed(model: Network, images: Tensor, scheme: LandmarkScheme, mirror: bool) -> Tensor:

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import hashlib
+import sys
+import warnings
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -14,7 +17,10 @@ from lmk.annotations import AnnotationSet, default_boxes, make_set
 from lmk.errors import DataError, UnknownName
 from lmk.formats import READERS
 from lmk.images import image_root, read_with_bytes
+from lmk.kernels.symmetry import mirror_partners
 from lmk.scheme import LandmarkScheme
+
+SYMMETRY_NEEDS = 30  # instances, for a mean shape that is worth looking at
 
 
 def ingest(
@@ -61,7 +67,28 @@ def ingest(
         height=np.repeat(sizes[:, 1], count),
         **{name: np.repeat(boxes[:, i], count) for i, name in enumerate(("box_x", "box_y", "box_size"))},
     )
-    return AnnotationSet(filled, scheme, {**provenance, "images": pixels})
+    return AnnotationSet(filled, _with_mirror(scheme, annotations, boxes), {**provenance, "images": pixels})
+
+
+def _with_mirror(scheme: LandmarkScheme, annotations: AnnotationSet, boxes: NDArray[np.float64]) -> LandmarkScheme:
+    """The scheme with mirror pairs: those that it names, else those that the mean shape shows."""
+    train = annotations.in_split("train")
+    if scheme.says_mirror or train.sum() < SYMMETRY_NEEDS:
+        return scheme
+    places = (annotations.points[train] - boxes[train, None, :2]) / boxes[train, None, 2:]
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", RuntimeWarning)  # a point that nobody labelled
+        shape = np.nanmean(places, axis=0)
+    partner = mirror_partners(shape, scheme.contours) if np.isfinite(shape).all() else None
+    if partner is None:
+        return replace(scheme, mirror=(), says_mirror=True)
+    pairs = tuple((k, int(other)) for k, other in enumerate(partner) if k < other)
+    print(
+        f"scheme {scheme.name} names no mirror pairs, and its points show {len(pairs)}: mirror images are used, too. "
+        'If that is wrong, write "mirror": [] into the scheme',
+        file=sys.stderr,
+    )
+    return replace(scheme, mirror=pairs, says_mirror=True)
 
 
 def _look_at_images(

@@ -31,6 +31,7 @@ class LandmarkScheme:
     contours: tuple[Index, ...] = ()  # a closed contour ends where it starts
     mirror: tuple[tuple[int, int], ...] = ()
     normalisers: tuple[tuple[str, tuple[Index, Index]], ...] = ()
+    says_mirror: bool = True  # whether `mirror` is what somebody has said; else it is to be found in the data
 
     @property
     def size(self) -> int:
@@ -55,6 +56,14 @@ class LandmarkScheme:
                     else:
                         found[point] = chain[max(before, 0)], chain[min(after, len(chain) - 1)]
         return found
+
+    @cached_property
+    def chains(self) -> tuple[tuple[tuple[int, ...], bool], ...]:
+        """Contours as different points in order, and whether the last is followed by the first."""
+        return tuple(
+            (contour[:-1], True) if contour[0] == contour[-1] and len(contour) > 1 else (contour, False)
+            for contour in self.contours
+        )
 
     @cached_property
     def flip(self) -> NDArray[np.int64]:
@@ -87,7 +96,7 @@ class LandmarkScheme:
             "name": self.name,
             "points": list(self.names),
             "contours": [list(contour) for contour in self.contours],
-            "mirror": [list(pair) for pair in self.mirror],
+            **({"mirror": [list(pair) for pair in self.mirror]} if self.says_mirror else {}),
             "normalisers": {name: [list(group) for group in groups] for name, groups in self.normalisers},
         }
 
@@ -122,8 +131,9 @@ def parse_scheme(text: str, where: str) -> LandmarkScheme:
     """Read a scheme from JSON.
 
     `{"name": …, "points": K or a list of names, "contours": [[…]], "mirror": [[i, j], …], "normalisers":
-    {"interpupil": [[i…], [j…]]}}`; only name and points are needed.  A contour of fewer than two different points is
-    dropped: templates of drawing programs have them for single dots.
+    {"interpupil": [[i…], [j…]]}}`; only name and points are needed.  Without
+    "mirror", ingesting looks for symmetry in the points; an empty list says that there is none.  A contour of fewer
+    than two different points is dropped: templates of drawing programs have them for single dots.
     """
     try:
         raw = json.loads(text)
@@ -177,6 +187,7 @@ def parse_scheme(text: str, where: str) -> LandmarkScheme:
         contours=tuple(contour for contour in contours if len(set(contour)) > 1),
         mirror=tuple((pair[0], pair[1]) for pair in mirror if pair[0] != pair[1]),
         normalisers=tuple(normalisers),
+        says_mirror="mirror" in raw,
     )
 
 

@@ -68,7 +68,8 @@ def train(
     optimiser = _optimiser(model, params)
     run = _Run(model, averaged, optimiser)
     run.resume(work)
-    steps = math.ceil(params.images / params.batch)
+    budget = min(params.images, params.epochs * len(data))
+    steps = math.ceil(budget / params.batch)
     look = max(1, params.look_every // params.batch)
     progress = Progress(title, "images")
     while run.step < steps and not run.stopped:
@@ -93,7 +94,7 @@ def train(
             run.look(run.step * params.batch, error, rate, params.patience)
             run.save(work)
         shown = np.mean(run.losses[-20:]) if run.losses else run.curve[-1]["loss"]
-        progress(min(run.step * params.batch, params.images), params.images, f"loss {shown:.3f}")
+        progress(min(run.step * params.batch, budget), budget, f"loss {shown:.3f}")
         if after_step is not None:
             after_step(run.step)
     if run.best is not None:

@@ -5,9 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 
 from lmk.config import AugmentationParams, DataParams, HourglassParams, TrainingParams
-from lmk.fitting import fit
+from lmk.fitting import fit, held_out
 from lmk.images import image_root
-from lmk.store import remove
+from lmk.store import read_annotations, remove
 from pipelines.paths import Paths
 
 
@@ -15,8 +15,9 @@ def baseline(
     data: DataParams, model: HourglassParams, training: TrainingParams, augmentation: AugmentationParams, paths: Paths
 ) -> None:
     """Train a network from scratch on i00."""
+    human = paths.annotations("i00")
     unfinished = fit(
-        labels=paths.annotations("i00"),
+        labels=human,
         images=image_root(Path(data.root)),
         network=model,
         training=training,
@@ -24,5 +25,6 @@ def baseline(
         target=paths.model("i00"),
         work=paths.work,
         title="baseline",
+        left_out=held_out(read_annotations(human), training),
     )
     remove(unfinished)

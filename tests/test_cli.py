@@ -232,7 +232,7 @@ def test_a_point_far_outside_stops_at_the_door_and_the_rejected_set_can_be_looke
         (["--set", "alignment.prior_weight=-1"], "greater than or equal to 0, not -1"),
         (["--set", "training.images=many"], "training.images: input should be a valid integer, not 'many'"),
         (["--set", "data.truth=nowhere.csv"], "nowhere.csv: no such file"),
-        (["--set", "refine.schedule.i01.refiner=foo"], "'align' or 'keep', not 'foo'"),
+        (["--set", "refine.schedule.i01.refiner=foo"], "'align', 'consensus' or 'keep', not 'foo'"),
         (["--set", "alignment.window=4000"], "less than or equal to 128, not 4000"),
     ],
 )

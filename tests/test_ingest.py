@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import shutil
+from dataclasses import replace
 
+import cv2
 import numpy as np
 import pytest
 
 from lmk.errors import DataError, ImageError, UnknownName
+from lmk.formats.pts import write_pts
 from lmk.images import read_image
 from lmk.ingest import ingest
 from lmk.scheme import load_scheme
+from lmk.synth.render import render_face
 
 IBUG = load_scheme("ibug68")
 
@@ -102,3 +106,17 @@ def test_an_object_of_one_point_is_refused_because_nobody_knows_its_size(faces):
 
     with pytest.raises(DataError, match="all its points in one place"):
         ingest(faces / "one.csv", "csv", IBUG, 1.25)
+
+
+def test_mirror_pairs_that_a_scheme_does_not_name_are_found_and_an_empty_list_is_believed(tmp_path, capsys):
+    picture = np.zeros((64, 64, 3), np.uint8)
+    for index in range(40):
+        picture[0, 0] = index  # the same picture twice would be refused
+        cv2.imwrite(str(tmp_path / f"{index:02d}.png"), picture)
+        write_pts(tmp_path / f"{index:02d}.pts", render_face(5, index, 64).points, decimals=3)
+
+    found = ingest(tmp_path, "pts", replace(IBUG, mirror=(), says_mirror=False), 1.25)
+
+    assert set(map(frozenset, found.scheme.mirror)) == set(map(frozenset, IBUG.mirror))
+    assert "names no mirror pairs, and its points show 29" in capsys.readouterr().err
+    assert ingest(tmp_path, "pts", replace(IBUG, mirror=()), 1.25).scheme.mirror == ()

@@ -98,9 +98,19 @@ def test_a_set_without_train_is_refused(setting, human):
         setting(labels=only_test)
 
 
+def test_no_image_is_seen_more_often_than_it_may_be(setting, small, human):
+    faces = int(human.in_split("train").sum())
+
+    _, curve = setting(small.training.model_copy(update={"images": 10_000, "epochs": 2}), small.model)
+
+    batch = small.training.batch
+    assert 2 * faces <= curve["images"].iloc[-1] < 2 * faces + batch
+
+
 def test_the_rate_rises_and_falls_as_the_schedule_says():
     cosine = TrainingParams(
-        seed=0, images=1, batch=1, optimiser="adamw", learning_rate=2.0, weight_decay=0.0, schedule="cosine",
+        seed=0, images=1, epochs=1, held_out=0.0,
+        batch=1, optimiser="adamw", learning_rate=2.0, weight_decay=0.0, schedule="cosine",
         step_at=[0.5, 0.75], step_factor=0.1, averaging=0.0, patience=None, look_every=1,
     )  # fmt: skip
     step = cosine.model_copy(update={"schedule": "step"})

@@ -3,8 +3,7 @@
 Around each observed point o it minimises `lambda |y - o|^2 + chi2(y)` with `chi2(y) = sum_i (E_i - P_i(y))^2 / E_i`
 (Eq. 4), where P(y) is the patch of the heatmap centred on y and E the Gaussian that a perfect heatmap would show.
 Candidates lie finer than the heatmap's pixels, so the map is resampled around o first, by cubic interpolation of its
-logarithm: exact on a Gaussian.  Expanded, chi2 = sum E - 2 sum P + sum P^2 / E, and as E is an outer product of two
-profiles both sums are two passes along rows and columns.
+logarithm: exact on a Gaussian.
 """
 
 from __future__ import annotations
@@ -66,8 +65,8 @@ def resample(log_maps: Tensor, centres: Tensor, steps: int, per_pixel: int) -> T
     weights = cubic_weights((centres - middle)[..., None, None] + fine[:, None] - around)
     index = middle.long()[..., None] + around
     columns, rows = index[:, 0].clamp(0, width - 1), index[:, 1].clamp(0, height - 1)
-    flat = rows[:, :, None] * width + columns[:, None, :]
-    patch = log_maps.flatten(1).gather(1, flat.flatten(1)).view(flat.shape)
+    each = torch.arange(len(centres), device=centres.device)
+    patch = log_maps[each[:, None, None], rows[:, :, None], columns[:, None, :]]
     return weights[:, 1] @ patch @ weights[:, 0].transpose(1, 2)
 
 
@@ -99,11 +98,8 @@ def search(
     count = 2 * reach + 1
     log_fine = resample(log_maps, observed, reach + half * per_pixel, per_pixel)
     # The softmax sums to one; times 2 pi sigma^2 a perfect heatmap has peak 1, as the template.
-    patch = torch.exp(log_fine + math.log(2 * math.pi * sigma**2))
-    profile = template_profile(half, sigma, floor).to(patch)
-    mass = _correlate(patch, torch.ones_like(profile), per_pixel, count)
-    energy = _correlate(patch**2, 1 / profile, per_pixel, count)
-    chi2 = profile.sum() ** 2 - 2 * mass + energy  # (M, count, count)
+    patch = log_fine.add_(math.log(2 * math.pi * sigma**2)).exp_()
+    chi2 = chi_square(patch, template_profile(half, sigma, floor), per_pixel)
 
     place = torch.arange(-reach, reach + 1, dtype=patch.dtype, device=patch.device) / per_pixel
     distance2 = place[:, None] ** 2 + place**2
@@ -130,13 +126,39 @@ def search(
     )
 
 
-def _correlate(patch: Tensor, profile: Tensor, per_pixel: int, count: int) -> Tensor:
-    """Sum of patch times profile x profile, `per_pixel` grid points apart: (M, S, S) to (M, count, count)."""
-    rows = sum(weight * patch[:, i * per_pixel : i * per_pixel + count] for i, weight in enumerate(profile))
-    assert isinstance(rows, Tensor)
-    total = sum(weight * rows[:, :, i * per_pixel : i * per_pixel + count] for i, weight in enumerate(profile))
-    assert isinstance(total, Tensor)
-    return total
+def chi_square(patch: Tensor, profile: Tensor, per_pixel: int) -> Tensor:
+    """Eq. 4 at every place where the template fits into the patch.
+
+    Expanded, chi2 = sum E - 2 sum P + sum P^2 / E.  As E is an outer product, each sum over the template is one product
+    with a banded matrix along the rows and one along the columns: two matrix products for all points together.
+
+    Args:
+        patch: (M, S, S) heatmaps, peak 1 for a perfect one, `per_pixel` grid points a pixel.
+        profile: (T,) of the template, one value a pixel.
+        per_pixel: how many grid points the template's values are apart.
+
+    Returns:
+        (M, C, C) with C = S - (T - 1) per_pixel; rows are y.
+    """
+    profile = profile.to(patch)
+    count = patch.shape[-1] - (len(profile) - 1) * per_pixel
+    mass = _slide(patch, _bands(torch.ones_like(profile), per_pixel, count))
+    energy = _slide(patch * patch, _bands(1 / profile, per_pixel, count))
+    return energy.add_(mass, alpha=-2).add_(profile.sum() ** 2)
+
+
+def _bands(profile: Tensor, per_pixel: int, count: int) -> Tensor:
+    """(count, S): row i holds the profile from grid point i on, `per_pixel` points apart."""
+    bands = profile.new_zeros(count, count + (len(profile) - 1) * per_pixel)
+    for i, weight in enumerate(profile):
+        bands.diagonal(i * per_pixel).fill_(weight)
+    return bands
+
+
+def _slide(patch: Tensor, bands: Tensor) -> Tensor:
+    """(M, S, S) to (M, C, C): the bands along x, then along y."""
+    along = patch @ bands.T
+    return (along.transpose(1, 2) @ bands.T).transpose(1, 2)
 
 
 def _vertex(line: Tensor, at: Tensor) -> Tensor:

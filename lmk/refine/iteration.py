@@ -1,22 +1,27 @@
-"""One round of Semantic Alignment: search labels with the last model, check them, train that model on with them."""
+"""One round: refine labels with the last model, check them, train that model on."""
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from lmk import __version__
 from lmk.annotations import AnnotationSet
 from lmk.config import AlignmentParams, AugmentationParams, HourglassParams, Iteration, TrainingParams, ValidationParams
 from lmk.errors import DataError
-from lmk.fitting import cut_crops, fit, trained_on
+from lmk.fitting import cut_crops, fit, held_out, trained_on
 from lmk.images import Crops
 from lmk.inference import keep_memory
 from lmk.models import load_model, model_digest
 from lmk.progress import Progress
+from lmk.refine import WHOLE_SET
+from lmk.refine.consensus import DOUBT
 from lmk.refine.labels import refine_labels
-from lmk.store import digest_of, read_annotations, remove, write_annotations
+from lmk.store import digest_of, read_annotations, remove, replacing, write_annotations
 from lmk.validation import enforce
 from lmk.workspace import Workspace
 
@@ -33,16 +38,28 @@ def run_iteration(
     paths: Workspace,
     crops: Crops | None = None,
 ) -> None:
-    """One round: search labels with the last model, check them, train that model on with them."""
+    """One round: refine labels with the last model, check them, train that model on.
+
+    When the last model agrees less with human points that it has never seen than the one before it, or knows too many
+    others by heart, the alternation has gone past its best: the labels stay what they are, in this iteration and in all
+    that follow, and nothing is trained.
+    """
     human, previous, judge = paths.annotations("i00"), paths.annotations(iteration.prev), paths.model(iteration.prev)
     if crops is None:
         crops = cut_crops(read_annotations(human), images, model.input_size)
-    refined = search_labels(human, previous, judge, images, alignment, iteration, name, crops)
-    start = human if alignment.observation == "human" else previous
+    refined = search_labels(human, previous, judge, images, training, alignment, iteration, name, crops)
+    start = human if starts_from_human(alignment, iteration) else previous
     check_refined(refined, start, alignment, validation, name, paths.data_docs(name), paths.rejected)
     write_annotations(refined, paths.annotations(name))
+    if refined.provenance["stopped"]:
+        with replacing(paths.model(name)) as temporary:
+            shutil.copytree(judge, temporary)
+        return
+    from_human = alignment.teach == "human"
+    left_out = [held_out(refined, training), doubtful(refined) if from_human else None]
+    some = [mask for mask in left_out if mask is not None]
     unfinished = fit(
-        labels=paths.annotations(name),
+        labels=human if from_human else paths.annotations(name),
         images=images,
         network=model,
         training=trained_on(training, iteration.images, iteration.learning_rate),
@@ -52,8 +69,19 @@ def run_iteration(
         title=f"training on {name}",
         start=judge,
         crops=crops,
+        left_out=np.logical_or.reduce(some) if some else None,
     )
     remove(unfinished)
+
+
+def starts_from_human(alignment: AlignmentParams, iteration: Iteration) -> bool:
+    """Whether a refiner looks for points from the human labels on, and not from the last refined ones."""
+    return alignment.observation == "human" or iteration.refiner in WHOLE_SET
+
+
+def doubtful(annotations: AnnotationSet) -> NDArray[np.bool_]:
+    """(N, K) human points that are rather gross errors than not."""
+    return np.asarray(np.nan_to_num(annotations.column("suspicion").astype(np.float64)) >= DOUBT)
 
 
 def check_refined(
@@ -65,8 +93,9 @@ def check_refined(
     docs: Path | None,
     rejected: Path,
 ) -> None:
-    """Refuse a set that no search from the set at `start` can have found."""
-    to_the_corner = float(np.hypot(alignment.window, alignment.window) / 2)
+    """Refuse a set that no refiner can have made of the set at `start`."""
+    bounded = refined.provenance["refiner"] not in WHOLE_SET and not refined.provenance["stopped"]
+    to_the_corner = float(np.hypot(alignment.window, alignment.window) / 2) if bounded else None
     observed = read_annotations(start)
     enforce(refined, validation, docs, rejected=rejected, name=name, observed=observed, reach=to_the_corner)
 
@@ -76,6 +105,7 @@ def search_labels(
     previous: Path,
     judge: Path,
     images: Path,
+    training: TrainingParams,
     alignment: AlignmentParams,
     iteration: Iteration,
     name: str,
@@ -87,9 +117,8 @@ def search_labels(
     keys = ["image", "instance", "landmark"]
     if not before.table[keys].equals(first.table[keys]):
         raise DataError(f"{human} and {previous}: not the same images and instances; name the human labels of this set")
-    model = load_model(judge, before.scheme)
-    observed = first.points if alignment.observation == "human" else before.points
-    provenance = {
+    number = int(name.removeprefix("i"))
+    provenance: dict[str, Any] = {
         "producer": f"lmk {__version__} refine",
         "iteration": name,
         "refiner": iteration.refiner,
@@ -97,15 +126,36 @@ def search_labels(
         "parent_iteration": iteration.prev,
         "model": model_digest(judge),
         "parameters": alignment.model_dump(),
+        "stopped": before.provenance.get("stopped"),
     }
-    return refine_labels(
+    if alignment.stop and provenance["stopped"]:
+        seen = {key: before.provenance[key] for key in ("disagreement", "by_heart")}
+        return _repeated(before, number, {**provenance, **seen})
+    model = load_model(judge, before.scheme)
+    refined = refine_labels(
         model,
         before,
-        observed,
+        first,
         crops or cut_crops(before, images, model.params.input_size),
         iteration.refiner,
         alignment,
-        int(name.removeprefix("i")),
+        number,
         provenance,
+        held_out(first, training),
         Progress(f"searching labels of {name}", "images"),
+        Progress(f"reading views for {name}", "images"),
     )
+    was, now = before.provenance.get("disagreement"), refined.provenance["disagreement"]
+    if alignment.stop and was is not None and now > was:
+        prev = iteration.prev
+        why = f"{prev} was kept: the network trained after it agrees less, or knows more by heart ({now} after {was})"
+        return _repeated(before, number, {**refined.provenance, "stopped": why})
+    return refined
+
+
+def _repeated(kept: AnnotationSet, number: int, provenance: dict[str, Any]) -> AnnotationSet:
+    """The labels of the iteration before once more, with their evidence and the note that they are."""
+    origin = kept.table["repeats"].dropna() if "repeats" in kept.table else kept.table["iteration"][:0]
+    first = int(origin.iloc[0]) if len(origin) else int(kept.table["iteration"].iloc[0])
+    table = kept.table.assign(iteration=number, repeats=first)
+    return AnnotationSet(table, kept.scheme, provenance)

@@ -130,13 +130,6 @@ def _habit(truth: Array, scheme: LandmarkScheme, slide: Array) -> Array:
     return np.where(contour >= 0, slide[contour], 0.0)[:, None] * along
 
 
-def _chains(scheme: LandmarkScheme) -> list[tuple[list[int], bool]]:
-    """Contours as lists of different points, and whether each is closed."""
-    return [
-        (list(c[:-1]) if c[0] == c[-1] else list(c), c[0] == c[-1]) for c in scheme.contours
-    ]  # fmt: skip
-
-
 def _blunder(clicked: Array, scheme: LandmarkScheme, rng: np.random.Generator) -> tuple[Array, list[str]]:
     """Add gross errors: at most one event for a point."""
     gross = np.full(scheme.size, "", object)
@@ -146,7 +139,8 @@ def _blunder(clicked: Array, scheme: LandmarkScheme, rng: np.random.Generator) -
         gross[moved] = SWAP
         return clicked[scheme.flip], gross.tolist()
     alone = rng.random(scheme.size) < _SLIPPED_ALONE
-    for chain, closed in _chains(scheme):
+    for points, closed in scheme.chains:
+        chain = list(points)
         # An event takes a whole contour, so the share of contours is the share of points.
         event = rng.random()
         step = int(rng.choice([-1, 1]))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
+import pandas as pd
 import pytest
 import torch
 
@@ -12,8 +13,9 @@ from lmk.errors import ModelError, UnknownName
 from lmk.fitting import cut_crops
 from lmk.models import build_model
 from lmk.models.hourglass import StackedHourglass
-from lmk.refine import REFINERS
-from lmk.refine.labels import refine_labels
+from lmk.refine import REFINERS, WHOLE_SET
+from lmk.refine.consensus import DOUBT
+from lmk.refine.labels import judge_the_judge, refine_labels
 
 
 @pytest.fixture(scope="module")
@@ -23,8 +25,8 @@ def refine(rendered, human, small):
 
     def run(refiner="align", labels=human, observed=None, model=network, **changes):
         params = small.alignment.model_copy(update=changes)
-        start = labels.points if observed is None else observed
-        return refine_labels(model, labels, start, crops, refiner, params, 1, {"producer": "test"})
+        start = labels if observed is None else labels.moved(observed, 0, {}, {})
+        return refine_labels(model, start, labels, crops, refiner, params, 1, {"producer": "test"})
 
     return run
 
@@ -57,7 +59,7 @@ def in_the_middle(human):
     return AnnotationSet(human.table.assign(x=flat[:, 0], y=flat[:, 1], split="train"), human.scheme, {})
 
 
-@pytest.mark.parametrize("name", REFINERS)
+@pytest.mark.parametrize("name", sorted(REFINERS.keys() - WHOLE_SET))
 def test_a_refiner_keeps_a_label_that_the_model_agrees_with(refine, small, in_the_middle, name):
     model = Oracle(small.model, in_the_middle, in_the_middle.points)
 
@@ -95,8 +97,10 @@ def test_only_labelled_points_of_train_move_and_only_they_have_evidence(refine, 
     refined = refine(labels=labels)
 
     searched = labels.in_split("train")[:, None] & labels.labelled
-    for name in EVIDENCE:
+    of_the_search = set(EVIDENCE) - {"error", "suspicion", "reason", "repeats"}
+    for name in of_the_search:
         np.testing.assert_array_equal(np.isfinite(refined.column(name).astype(float)), searched)
+    assert refined.table[["error", "suspicion", "reason", "repeats"]].isna().all(axis=None)
     moved = np.linalg.norm(refined.points - labels.points, axis=-1)
     assert not (moved[~searched] > 0).any()
     assert (moved[searched] > 0).mean() > 0.9
@@ -135,5 +139,42 @@ def test_a_regressor_cannot_judge_and_an_unknown_refiner_is_named(refine, human)
 
     with pytest.raises(ModelError, match="resnet draws no heatmaps"):
         refine(model=regressor)
-    with pytest.raises(UnknownName, match="known: align, keep"):
+    with pytest.raises(UnknownName, match="known: align, consensus, keep"):
         refine("aline")
+
+
+def test_consensus_judges_all_human_points_and_moves_those_of_train(refine, human):
+    table = human.table.copy()
+    table.loc[7, ["x", "y", "visibility"]] = [np.nan, np.nan, 0]
+    labels = AnnotationSet(table, human.scheme, {})
+
+    refined = refine("consensus", labels, views=4)
+
+    train = labels.in_split("train")[:, None]
+    np.testing.assert_array_equal(np.isfinite(refined.column("suspicion")), labels.labelled)
+    for name in ("error", "chi2", "chi2_observed", "prior_cost", "peak", "spread", "at_edge"):
+        np.testing.assert_array_equal(np.isfinite(refined.column(name).astype(float)), train & labels.labelled)
+    moved = np.linalg.norm(refined.points - labels.points, axis=-1)
+    assert not (moved[~(train & labels.labelled)] > 0).any()
+    assert (moved[train & labels.labelled] > 0).mean() > 0.9
+    doubtful = np.nan_to_num(refined.column("suspicion")) >= DOUBT
+    np.testing.assert_array_equal(pd.notna(refined.column("reason")), doubtful)
+    assert refined.provenance["disagreement"] > 0
+
+
+def test_a_network_that_knows_noise_by_heart_is_told_from_a_better_one():
+    random = np.random.default_rng(0)
+    noise = random.normal(0, 4, (200, 40, 2))
+    unseen = random.random((200, 40)) < 0.1
+
+    def judged(own_error, memory):
+        error = random.normal(0, own_error, noise.shape)
+        taken = np.where(unseen[..., None], 0, memory) * noise
+        return judge_the_judge(np.linalg.norm(error + taken - noise, axis=-1), unseen)
+
+    good, worse, parrot = judged(0.5, 0.02), judged(1.5, 0.02), judged(0.5, 0.4)
+    assert good["disagreement"] < worse["disagreement"]
+    assert good["disagreement"] < parrot["disagreement"]
+    assert good["by_heart"] < 0.1
+    assert 0.25 < parrot["by_heart"] < 0.4
+    assert judge_the_judge(np.full((3, 4), np.nan), None)["disagreement"] == 0

@@ -1,0 +1,125 @@
+"""What is measured of labels and of suspicions, with the truth."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from lmk.annotations import AnnotationSet
+from lmk.evaluation import error_table, is_gross
+from lmk.scheme import LandmarkScheme
+from lmk.synth.noise import CORNERS, NOISES
+
+Array = NDArray[np.float64]
+DAMAGE = 0.01  # parts of the image's width (of the crop's, for photographs)
+
+
+def error(points: Array, truth: AnnotationSet, normaliser: str, counts: NDArray[np.bool_] | None = None) -> float:
+    """Mean error in % of the normaliser."""
+    return float(error_table(points, truth, 8.0, counts)[normaliser]["nme"])
+
+
+def label_errors(points: Array, truth: AnnotationSet, normaliser: str) -> dict[str, float | None]:
+    """Errors of clean and of gross human points after cleaning."""
+    gross = is_gross(truth)
+    return {
+        "clean": error(points, truth, normaliser, ~gross),
+        "gross": error(points, truth, normaliser, gross) if gross.any() else None,
+    }
+
+
+def damaged(points: Array, human: AnnotationSet, truth: AnnotationSet, width: Array) -> float:
+    """Share of clean points that were moved further from the truth by more than a part of the width, in %."""
+    before, after = (np.linalg.norm(x - truth.points, axis=-1) for x in (human.points, points))
+    return 100 * float((after > before + DAMAGE * width[:, None])[~is_gross(truth)].mean())
+
+
+def average_precision(score: Array, wanted: NDArray[np.bool_]) -> float:
+    """Mean of the precision at each wanted one; equal scores count as one step."""
+    order = np.argsort(-score, kind="stable")
+    score, wanted = score[order], wanted[order]
+    last = np.append(np.flatnonzero(np.diff(score)), len(score) - 1)  # of each run of equal scores
+    found = np.cumsum(wanted)[last]
+    new = np.diff(found, prepend=0)
+    return float((new * found / (last + 1)).sum() / max(1, wanted.sum()))
+
+
+def suspicion_table(suspicion: Array, human: AnnotationSet, truth: AnnotationSet, noise: str) -> dict[str, Any]:
+    """Average precision by kind: single points against the best possible one, groups as groups."""
+    kinds = truth.table["gross"].fillna("").to_numpy().reshape(suspicion.shape)
+    alone, whole = _slips(kinds, human.scheme)
+    looked = alone | (kinds == "")
+    best = single_ceiling(human, truth, noise)
+    table: dict[str, Any] = {
+        "slip of one point": _row(average_precision(suspicion[looked], alone[looked]), int(alone.sum())),
+        "sides swapped": _groups(suspicion, kinds == "swap", [(tuple(np.flatnonzero(_sided(human.scheme))), False)]),
+        "contour shifted": _groups(suspicion, kinds == "shift", human.scheme.chains),
+        "contour slipped": _groups(suspicion, whole, human.scheme.chains),
+    }
+    table["slip of one point"]["ceiling"] = average_precision(best[looked], alone[looked])
+    return table
+
+
+def _row(precision: float, count: int) -> dict[str, Any]:
+    return {"average_precision": precision, "count": count}
+
+
+def _sided(scheme: LandmarkScheme) -> NDArray[np.bool_]:
+    return np.asarray(scheme.flip != np.arange(scheme.size))
+
+
+def _slips(kinds: NDArray[Any], scheme: LandmarkScheme) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
+    """Slips of single points, and of whole contours."""
+    slip = kinds == "slip"
+    whole = np.zeros_like(slip)
+    for chain, _ in scheme.chains:
+        place = list(chain)
+        whole[:, place] |= slip[:, place].all(1, keepdims=True) & (len(place) > 2)
+    return slip & ~whole, whole
+
+
+def _groups(suspicion: Array, wanted: NDArray[np.bool_], chains: Any) -> dict[str, Any]:
+    """Each chain of each instance is one candidate, its score the mean over its points; only clean ones compete."""
+    scores, labels = [], []
+    for chain, _ in chains:
+        place = list(chain)
+        scores.append(suspicion[:, place].mean(1))
+        labels.append(wanted[:, place].mean(1) > 0.5)
+    return _row(average_precision(np.concatenate(scores), np.concatenate(labels)), int(np.sum(labels)))
+
+
+def single_ceiling(human: AnnotationSet, truth: AnnotationSet, noise: str) -> Array:
+    """The best possible score of a single slip: its odds with the truth and the noise law known."""
+    law, scheme, width = NOISES[noise], human.scheme, human.instances["width"].to_numpy(np.float64)
+    along = scheme.tangents(truth.points)
+    free = ~np.isfinite(along).all(-1)
+    free[:, list(CORNERS.get(scheme.name, ()))] = True
+    along = np.where(free[..., None], [1.0, 0.0], along)
+    axes = np.stack([along, np.stack([-along[..., 1], along[..., 0]], -1)], -2)
+    # Habits are known to the renderer alone; they widen the noise along.
+    size = np.where(free[..., None], law.corner, [np.hypot(law.along, law.slide), law.across]) * width[:, None, None]
+
+    def density(offset: Array, k: Any, widen: float = 1.0) -> Array:
+        across = np.einsum("nkij,nkj->nki", axes[:, k], offset) / (widen * size[:, k])
+        heavy = -3 * np.log1p(across**2 / 3) - np.log(widen * size[:, k]) - 0.7133  # Student-t of unit variance
+        round_ = -(across**2) / 2 - np.log(widen * size[:, k]) - 0.9189
+        return np.asarray(np.where(free[:, k, None], round_, heavy).sum(-1))
+
+    usual = density(human.points - truth.points, slice(None))
+    odds = np.full(usual.shape, -np.inf)
+    for chain, closed in scheme.chains:
+        place = np.array(chain)
+        for way in (-1, 1):
+            for number, k in enumerate(place):
+                at = number + way
+                if closed or 0 <= at < len(place):
+                    other = [int(place[at % len(place)])]
+                    found = density((human.points[:, [k]] - truth.points[:, other]), other)
+                else:  # one step beyond the end, from two clicks: noise of both
+                    back = int(place[number - way])
+                    there = 2 * truth.points[:, [k]] - truth.points[:, [back]]
+                    found = density(human.points[:, [k]] - there, [int(k)], float(np.sqrt(5)))
+                odds[:, k] = np.logaddexp(odds[:, k], found[:, 0] - usual[:, k])
+    return odds

@@ -1,0 +1,109 @@
+"""What is compared: each rival makes labels from images and human labels, without the truth."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from lmk.annotations import AnnotationSet
+from lmk.clean import clean
+from lmk.config import AlignmentParams, Iteration, Params, default_profile, load_params
+from lmk.fitting import cut_crops
+from lmk.inference import keep_memory, predict
+from lmk.models import load_model
+from lmk.refine.iteration import run_iteration, search_labels
+from lmk.store import read_annotations, remove
+from lmk.workspace import Workspace
+
+Array = NDArray[np.float64]
+PAPER = {"window": 17.0, "template": 19.0, "prior_weight": 0.1, "mirror": False, "teach": "refined", "stop": False}
+ROUNDS, EPOCHS, RATE = 6, 2, 1e-3  # of the paper's alternation; it searches after each epoch, ten times
+SPREAD_KEPT = 0.95  # of the shapes' variance, by the components that a shape is projected on
+
+
+def parameters(scheme: str) -> Params:
+    """The default profile, as a user of `lmk clean --scheme` gets it; it knows of no truth."""
+    return load_params(default_profile(), [f"data.scheme={scheme}"])
+
+
+def ours(faces: Path, params: Params, work: Path) -> list[Array]:
+    """`lmk clean` with its defaults: the labels of all iterations."""
+    paths = clean(faces, params, work)
+    return [labels.points for labels in paths.read_chain(params.refine).values()]
+
+
+def last_judge(params: Params, work: Path) -> Path:
+    """The network that our last labels come from: what the rivals below use, so that only the use of it differs."""
+    return Workspace(work).model(params.refine.schedule[params.refine.last].prev)
+
+
+def prediction(faces: Path, params: Params, work: Path) -> Array:
+    """The network's own prediction instead of the label."""
+    keep_memory()
+    human = read_annotations(Workspace(work).annotations("i00"))
+    model = load_model(last_judge(params, work), human.scheme)
+    return predict(model, human, cut_crops(human, faces, params.model.input_size), mirror=True)
+
+
+def paper_once(faces: Path, params: Params, work: Path) -> Array:
+    """The paper's search, once."""
+    human = Workspace(work).annotations("i00")
+    alignment, judge = paper(params, "updated"), last_judge(params, work)
+    return search_labels(human, human, judge, faces, params.training, alignment, _round("i00", 0), "i01").points
+
+
+def alternation(faces: Path, params: Params, work: Path, observation: str, out: Path) -> list[Array]:
+    """The paper's alternation of searching and training on what was found, after each of ROUNDS rounds."""
+    alignment, paths = paper(params, observation), Workspace(out)
+    training = params.training.model_copy(update={"held_out": 0.0})
+    remove(out)
+    for kind in ("annotations", "models"):
+        (out / kind).mkdir(parents=True)
+    paths.annotations("i00").symlink_to(Workspace(work).annotations("i00").absolute())
+    paths.model("i00").symlink_to(last_judge(params, work).absolute())
+    human = read_annotations(paths.annotations("i00"))
+    crops = cut_crops(human, faces, params.model.input_size)
+    images = EPOCHS * len(human.instances)
+    for number in range(1, ROUNDS + 1):
+        iteration = _round(f"i{number - 1:02d}", images if number < ROUNDS else 0)
+        run_iteration(
+            f"i{number:02d}", iteration, faces, params.model, training, params.augmentation, alignment,
+            params.validation, paths, crops,
+        )  # fmt: skip
+    return [read_annotations(paths.annotations(f"i{number:02d}")).points for number in range(ROUNDS + 1)]
+
+
+def paper(params: Params, observation: str) -> AlignmentParams:
+    """The paper's search."""
+    return params.alignment.model_copy(update={**PAPER, "observation": observation})
+
+
+def _round(prev: str, images: int) -> Iteration:
+    return Iteration(prev=prev, refiner="align", images=images, learning_rate=RATE)
+
+
+def shape_projection(human: AnnotationSet) -> Array:
+    """Each human shape on the space that the human shapes span: Procrustes alignment, PCA, back."""
+    points = human.points
+    centre = points.mean(1, keepdims=True)
+    size = np.sqrt(((points - centre) ** 2).sum((1, 2), keepdims=True))
+    shapes = (points - centre) / size
+    mean = shapes[0]
+    for _ in range(10):
+        turns = np.stack([_rotation(shape, mean) for shape in shapes])
+        turned = shapes @ turns
+        mean = turned.mean(0)
+        mean /= np.sqrt((mean**2).sum())
+    flat = (turned - mean).reshape(len(points), -1)
+    _, spread, directions = np.linalg.svd(flat, full_matrices=False)
+    count = 1 + int(np.searchsorted(np.cumsum(spread**2) / (spread**2).sum(), SPREAD_KEPT))
+    projected = mean + (flat @ directions[:count].T @ directions[:count]).reshape(points.shape)
+    return np.asarray(projected @ np.swapaxes(turns, 1, 2) * size + centre)
+
+
+def _rotation(shape: Array, mean: Array) -> Array:
+    left, _, right = np.linalg.svd(shape.T @ mean)
+    sign = np.diag([1.0, np.sign(np.linalg.det(left @ right))])
+    return np.asarray(left @ sign @ right)

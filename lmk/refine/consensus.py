@@ -1,0 +1,115 @@
+"""Our refiner: the position that human points and detector of the whole set agree on, and what are gross errors.
+
+The search of the paper weighs one human point against one heatmap.  Here all points of all instances are weighed at
+once: see lmk/kernels/consensus.py for what is assumed, lmk/kernels/suspicion.py for gross errors.  Both need nothing
+but human points and readings of a detector from several views, so they are done in turns: a point that is likely a
+gross error counts less for everything else.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from lmk.annotations import AnnotationSet
+from lmk.kernels.consensus import TAILS, Consensus, settle, wobble
+from lmk.kernels.suspicion import suspect
+
+Array = NDArray[np.float64]
+TURNS = 2
+DOUBT = 0.5  # from here on, a point is rather a gross error than not
+
+
+class Agreement(NamedTuple):
+    """What is found for every labelled point, in the image's pixels."""
+
+    points: Array  # (N, K, 2)
+    error: Array  # (N, K) expected distance to the true point, root of its mean square
+    suspicion: Array  # (N, K)
+    reason: NDArray[np.int64]  # (N, K)
+
+
+def agree(human: AnnotationSet, views: NDArray[np.float32], learn: NDArray[np.bool_]) -> Agreement:
+    """Weigh human points against readings.
+
+    Args:
+        human: the labels as they came.
+        views: (V, N, K, 2) readings in the image's pixels.
+        learn: (N,) whose human points teach how noisy humans are; the others are judged by it.
+    """
+    scheme, count = human.scheme, len(human.instances)
+    unit = human.boxes[:, None, 2:] / 256
+    reading = views.mean(0, dtype=np.float64) / unit
+    axes = _axes(scheme.tangents(reading))
+    labelled = human.labelled
+    points = human.points / unit
+    residual = _turned(axes, np.where(labelled[..., None], points - reading, 0.0))
+    scatter = torch.stack([_turned(axes, view / unit - reading) for view in views])
+    there = torch.from_numpy(np.repeat(labelled, 2, axis=1))
+    variance, correlation = wobble(scatter, there)
+    teaches = torch.from_numpy(learn.copy())
+    trust, habit = there.double(), torch.zeros_like(residual)
+    for turn in range(TURNS + 1):
+        found = settle(residual - habit, variance, correlation, trust, teaches)
+        habit = _habits(residual, found, trust, human, learn)
+        if turn == TURNS:
+            break
+        own = _turned_back(axes, habit)
+        judged = suspect(
+            points - own, reading, axes, _paired(found.scale * variance, count), found.noise.view(-1, 2).numpy(),
+            scheme.chains, scheme.flip,
+        )  # fmt: skip
+        trust = there * torch.from_numpy(np.repeat(1 - judged.score, 2, axis=1))
+    settled = (reading + _turned_back(axes, found.shift)) * unit
+    error = np.sqrt(_paired(found.variance, count).sum(-1)) * unit[..., 0]
+    return Agreement(np.where(labelled[..., None], settled, np.nan), error, judged.score, judged.reason)
+
+
+def _axes(along: Array) -> Array:
+    """(N, K, 2) directions, NaN off contours, to (N, K, 2, 2) unit vectors along and across; off contours x and y."""
+    along = np.where(np.isfinite(along).all(-1, keepdims=True), along, [1.0, 0.0])
+    return np.stack([along, np.stack([-along[..., 1], along[..., 0]], -1)], -2)
+
+
+def _turned(axes: Array, offsets: Array) -> Tensor:
+    """(N, K, 2) along x and y to (N, 2 K) along and across."""
+    return torch.from_numpy(np.einsum("nkij,nkj->nki", axes, offsets).reshape(len(offsets), -1))
+
+
+def _turned_back(axes: Array, offsets: Tensor) -> Array:
+    """(N, 2 K) along and across to (N, K, 2) along x and y."""
+    return np.asarray(np.einsum("nkij,nki->nkj", axes, _paired(offsets, len(axes))))
+
+
+def _paired(values: Tensor, count: int) -> Array:
+    return np.asarray(values.numpy().reshape(count, -1, 2))
+
+
+def _habits(
+    residual: Tensor, found: Consensus, trust: Tensor, human: AnnotationSet, learn: NDArray[np.bool_]
+) -> Tensor:
+    """(N, D) by how much each annotator misses each landmark always, against the mean of all annotators.
+
+    Means of few points are mostly noise: each is shrunk as the spread of all of them says (empirical Bayes).
+    """
+    habits = torch.zeros_like(residual)
+    if "annotator" not in human.instances:
+        return habits
+    names = human.instances["annotator"].fillna("").to_numpy()
+    rest = residual - found.shift
+    precision = trust * (TAILS + 1) / (TAILS + rest**2 / found.noise) / found.noise
+    groups = [torch.from_numpy((names == name) & learn) for name in np.unique(names) if name]
+    if len(groups) < 2:
+        return habits
+    weight = torch.stack([precision[group].sum(0) for group in groups]).clamp(min=1e-9)
+    mean = torch.stack([(precision * rest)[group].sum(0) for group in groups]) / weight
+    mean = mean - (weight * mean).sum(0) / weight.sum(0)
+    sampling = 1 / weight
+    spread = ((mean**2 - sampling).view(-1, 2).mean(0)).clamp(min=0).repeat(residual.shape[1] // 2)
+    for name, shrunk in zip([n for n in np.unique(names) if n], mean * spread / (spread + sampling), strict=True):
+        habits[torch.from_numpy(names == name)] = shrunk
+    return habits

@@ -1,0 +1,128 @@
+"""What a whole set agrees on: faces with a known truth, readings that are drawn, humans with noise and habits."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from lmk.annotations import AnnotationSet, make_set
+from lmk.refine.consensus import agree
+from lmk.scheme import load_scheme
+from lmk.synth.noise import annotate
+from lmk.synth.render import render_face
+
+SIZE, COUNT = 128, 160
+
+
+@pytest.fixture(scope="module")
+def truth():
+    return np.stack([render_face(31, index, SIZE).points for index in range(COUNT)])
+
+
+def labels(truth, noise):
+    """The set that humans make of the truth, and which of their points are gross errors."""
+    import pandas as pd
+
+    scheme = load_scheme("ibug68")
+    made = [annotate(points, SIZE, scheme, noise, 31, index) for index, points in enumerate(truth)]
+    points = np.stack([one.points for one in made])
+    table = pd.DataFrame(
+        {
+            "image": np.repeat([f"{index:03d}.jpg" for index in range(COUNT)], 68),
+            "instance": 0,
+            "landmark": np.tile(np.arange(68), COUNT),
+            "x": points[..., 0].ravel(),
+            "y": points[..., 1].ravel(),
+            "width": SIZE,
+            "height": SIZE,
+            "box_x": -0.5,
+            "box_y": -0.5,
+            "box_size": float(SIZE),
+        }
+    )
+    if made[0].annotator:
+        table["annotator"] = np.repeat([one.annotator for one in made], 68)
+    gross = np.array([one.gross for one in made]) != ""
+    return make_set(table, scheme, {}, "test"), gross
+
+
+def readings(truth, seed=0, views=16):
+    """A detector's: its error is smooth over the face, and so is the scatter of its views."""
+    random = np.random.default_rng(seed)
+    near = np.exp(-np.square(truth.mean(0)[:, None] - truth.mean(0)).sum(-1) / (2 * 15**2))
+    root = np.linalg.cholesky(0.8 * near + 0.2 * np.eye(68))
+    smooth = np.einsum("kj,vnjd->vnkd", root, 0.8 * random.standard_normal((views + 1, *truth.shape)))
+    return (truth + smooth[0] + smooth[1:] - smooth[1:].mean(0)).astype(np.float32)
+
+
+def missed(points, truth, counts=None):
+    return float(np.linalg.norm(points - truth, axis=-1)[slice(None) if counts is None else counts].mean())
+
+
+def test_the_agreement_is_nearer_to_the_truth_than_humans_and_readings(truth):
+    human, gross = labels(truth, "default")
+    views = readings(truth)
+
+    found = agree(human, views, np.ones(COUNT, bool))
+
+    assert missed(found.points, truth, ~gross) < 0.9 * missed(views.mean(0), truth, ~gross)
+    assert missed(found.points, truth, ~gross) < 0.5 * missed(human.points, truth, ~gross)
+    assert missed(found.points, truth, gross) < 0.4 * missed(human.points, truth, gross)
+    assert found.suspicion[gross].mean() > 0.7
+    assert (found.suspicion[~gross] > 0.5).mean() < 0.01
+    square = np.square(np.linalg.norm(found.points - truth, axis=-1)[~gross]).mean()
+    assert 0.6 < np.square(found.error[~gross]).mean() / square < 1.4
+
+
+def test_habits_of_annotators_are_taken_off_before_they_are_believed(truth):
+    human, gross = labels(truth, "annotators-clean")
+    views = readings(truth)
+    nobody = AnnotationSet(human.table.drop(columns="annotator"), human.scheme, {})
+    everybody = np.ones(COUNT, bool)
+
+    known, unknown = (agree(one, views, everybody) for one in (human, nobody))
+
+    assert missed(known.points, truth, ~gross) < missed(unknown.points, truth, ~gross)
+
+
+def test_split_that_does_not_teach_changes_nothing_for_the_others(truth):
+    human, _ = labels(truth, "default-clean")
+    views = readings(truth)
+    teach = np.arange(COUNT) < 120
+    table = human.table.copy()
+    spoilt = np.repeat(~teach, 68)
+    table.loc[spoilt, "x"] += np.random.default_rng(0).normal(0, 30, spoilt.sum())
+
+    before = agree(human, views, teach)
+    after = agree(AnnotationSet(table, human.scheme, {}), views, teach)
+
+    np.testing.assert_allclose(before.points[teach], after.points[teach], atol=1e-9)
+    assert after.suspicion[~teach].mean() > 0.5
+
+
+def test_units_do_not_matter(truth):
+    """The same faces in images four times as large: the same agreement, four times as large."""
+    human, _ = labels(truth, "default")
+    views = readings(truth)
+    columns = ["x", "y", "width", "height", "box_x", "box_y", "box_size"]
+    large = AnnotationSet(human.table.assign(**{name: 4 * human.table[name] for name in columns}), human.scheme, {})
+    everybody = np.ones(COUNT, bool)
+
+    one, other = agree(human, views, everybody), agree(large, 4 * views, everybody)
+
+    np.testing.assert_allclose(4 * one.points, other.points, atol=1e-3)
+    np.testing.assert_allclose(one.suspicion, other.suspicion, atol=1e-4)
+
+
+def test_points_without_a_label_stay_without_one(truth):
+    human, _ = labels(truth, "default-clean")
+    table = human.table.copy()
+    gone = np.random.default_rng(1).random(len(table)) < 0.2
+    table.loc[gone, ["x", "y", "visibility"]] = [np.nan, np.nan, 0]
+
+    found = agree(AnnotationSet(table, human.scheme, {}), readings(truth), np.ones(COUNT, bool))
+
+    gone = gone.reshape(COUNT, 68)
+    assert np.isnan(found.points[gone]).all()
+    assert np.isfinite(found.points[~gone]).all()
+    assert (found.suspicion[gone] == 0).all()

@@ -1,0 +1,103 @@
+"""One round of the alternation: what is taught, when it stops, what a stopped one leaves behind."""
+
+from __future__ import annotations
+
+import json
+
+import numpy as np
+import pytest
+
+from lmk.config import Iteration, default_profile, load_params
+from lmk.fitting import fit, held_out
+from lmk.models import WEIGHTS, model_digest
+from lmk.refine.iteration import doubtful, run_iteration
+from lmk.store import digest_of, read_annotations, write_annotations
+from lmk.workspace import Workspace
+
+PARAMS = load_params(default_profile()).training
+
+
+@pytest.fixture
+def run(rendered, human, small, tmp_path):
+    """A workspace with a trained baseline, and a function that runs an iteration in it."""
+    paths = Workspace(tmp_path)
+    write_annotations(human, paths.annotations("i00"))
+    fit(
+        labels=paths.annotations("i00"), images=rendered / "faces", network=small.model, training=small.training,
+        augmentation=small.augmentation, target=paths.model("i00"), work=paths.work, title="baseline",
+    )  # fmt: skip
+
+    def go(number, refiner="consensus", images=16, **changes):
+        name = f"i{number:02d}"
+        iteration = Iteration(prev=f"i{number - 1:02d}", refiner=refiner, images=images, learning_rate=1e-3)
+        alignment = small.alignment.model_copy(update={"views": 4, **changes})
+        run_iteration(
+            name, iteration, rendered / "faces", small.model, small.training, small.augmentation, alignment,
+            small.validation, paths,
+        )  # fmt: skip
+        return read_annotations(paths.annotations(name)), paths
+
+    return go
+
+
+def taught(paths, name):
+    return json.loads((paths.model(name) / "config.json").read_text())["provenance"]
+
+
+def test_a_network_learns_human_labels_without_those_that_are_doubtful(run):
+    refined, paths = run(1, teach="human")
+
+    learnt = taught(paths, "i01")
+    assert learnt["labels"] == digest_of(paths.annotations("i00"))
+    never = doubtful(refined) | held_out(read_annotations(paths.annotations("i00")), PARAMS)
+    assert learnt["left_out"] == digest_of(np.flatnonzero(never).tolist())
+
+
+def test_the_papers_alternation_teaches_what_it_found(run):
+    _, paths = run(1, refiner="align", teach="refined")
+
+    learnt = taught(paths, "i01")
+    assert learnt["labels"] == digest_of(paths.annotations("i01"))
+    assert learnt["left_out"] == digest_of(
+        np.flatnonzero(held_out(read_annotations(paths.annotations("i00")), PARAMS)).tolist()
+    )
+
+
+def test_a_worse_network_stops_the_alternation_and_the_labels_are_repeated(run):
+    first, paths = run(1)
+    assert first.provenance["stopped"] is None
+    assert first.table["repeats"].isna().all()
+    # As if the network of i00 had agreed with the humans to the last pixel.
+    write_annotations(
+        type(first)(first.table, first.scheme, {**first.provenance, "disagreement": 1e-3}), paths.annotations("i01")
+    )
+
+    second, _ = run(2)
+    third, _ = run(3)
+
+    for later in (second, third):
+        np.testing.assert_array_equal(later.points, first.points)
+        assert (later.table["repeats"] == 1).all()
+        np.testing.assert_array_equal(later.column("suspicion"), first.column("suspicion"))
+        assert "i01 was kept" in later.provenance["stopped"]
+    assert set(third.table["iteration"]) == {3}
+    assert model_digest(paths.model("i03")) == model_digest(paths.model("i01"))
+
+
+def test_without_the_rule_it_goes_on(run):
+    first, paths = run(1)
+    write_annotations(
+        type(first)(first.table, first.scheme, {**first.provenance, "disagreement": 1e-3}), paths.annotations("i01")
+    )
+
+    second, _ = run(2, stop=False)
+
+    assert second.provenance["stopped"] is None
+    assert (np.nan_to_num(second.points) != np.nan_to_num(first.points)).any()
+
+
+def test_no_budget_after_a_search_keeps_the_network(run):
+    _, paths = run(1, images=0)
+
+    one, other = (paths.model(name) / WEIGHTS for name in ("i00", "i01"))
+    assert one.read_bytes() == other.read_bytes()
