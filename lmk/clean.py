@@ -11,7 +11,7 @@ from lmk.audit.report import write_report
 from lmk.config import Params
 from lmk.errors import DataError
 from lmk.evaluation import label_metrics
-from lmk.fitting import cut_crops, fit, held_out
+from lmk.fitting import cut_crops, fit
 from lmk.images import image_root
 from lmk.ingest import ingest
 from lmk.progress import Progress
@@ -55,7 +55,6 @@ def clean(source: Path, params: Params, out: Path) -> Workspace:
         work=paths.work,
         title="baseline",
         crops=crops,
-        left_out=held_out(human, params.training),
     )
     remove(unfinished)
     for name in params.refine.chain()[1:]:

@@ -183,6 +183,16 @@ def parser() -> argparse.ArgumentParser:
     log.add_argument("dir", type=Path, metavar="DIR", help="what `lmk clean` wrote, or artifacts/ of a pipeline")
     log.add_argument("--json", action="store_true", help="for programs")
 
+    review = add(
+        "suspects",
+        _suspects,
+        "list human points that are likely gross errors",
+        "One line for each: a point at its neighbour's place, a contour that is shifted, sides that are swapped. From "
+        "the last iteration in a folder; needs the refiner consensus, the default.",
+    )
+    review.add_argument("dir", type=Path, metavar="DIR", help="what `lmk clean` wrote, or artifacts/ of a pipeline")
+    review.add_argument("--json", action="store_true", help="for programs")
+
     diff = add(
         "diff",
         _diff,
@@ -403,6 +413,15 @@ def _log(arguments: argparse.Namespace) -> None:
 
     rows = log_rows(Workspace(arguments.dir).read_all())
     print(json.dumps(rows, indent=2) if arguments.json else format_log(rows))
+
+
+def _suspects(arguments: argparse.Namespace) -> None:
+    from lmk.audit.suspects import format_suspects, suspects
+    from lmk.workspace import Workspace
+
+    sets = Workspace(arguments.dir).read_all()
+    found = suspects(sets["i00"], list(sets.values())[-1])
+    print(json.dumps([one.as_json() for one in found], indent=2) if arguments.json else format_suspects(found))
 
 
 def _diff(arguments: argparse.Namespace) -> None:

@@ -88,7 +88,7 @@ class TrainingParams(Section):
     seed: NonNegativeInt
     images: PositiveInt  # budget: images seen, counted with repetition
     epochs: PositiveInt  # but each image so often at most: a small set is soon learnt by heart, with all its noise
-    held_out: Fraction  # part of the labelled points that judges never learn, to see what they know by heart
+    held_out: Fraction  # part of the labelled points that is not learnt, to see what networks know by heart
     batch: PositiveInt
     optimiser: Literal["adamw", "rmsprop"]
     learning_rate: PositiveFloat

@@ -52,7 +52,7 @@ def fit(
         work: unfinished work is kept below it, named by what is trained on what, and taken up again after a kill.
         start: folder of the network to go on from; without one, training starts from scratch.
         crops: of the set, where they are at hand.
-        left_out: (N, K) points that are not to be learnt.
+        left_out: (N, K) points that are not to be learnt, besides those that `training.held_out` asks for.
 
     Returns:
         The folder with the training's last checkpoint, to be removed when nobody needs to go on from it.
@@ -75,8 +75,8 @@ def fit(
     if target.exists() and not (target / CONFIG).is_file() and (not target.is_dir() or any(target.iterdir())):
         raise ModelError(f"{target}: holds something else than a model, which would be lost; name another folder")
     annotations = read_annotations(labels)
-    if left_out is not None:
-        annotations = annotations.without(left_out)
+    unseen = held_out(annotations, training)
+    annotations = annotations.without(unseen if left_out is None else unseen | left_out)
     if start:
         model: Network = load_model(start, annotations.scheme)
         if model.params != network:
@@ -97,10 +97,8 @@ def fit(
     return unfinished
 
 
-def held_out(annotations: AnnotationSet, training: TrainingParams) -> NDArray[np.bool_] | None:
-    """(N, K) points of train that no judge learns, the same in every iteration; None where there are to be none."""
-    if not training.held_out:
-        return None
+def held_out(annotations: AnnotationSet, training: TrainingParams) -> NDArray[np.bool_]:
+    """(N, K) points of train that are not learnt, the same in every iteration."""
     drawn = np.random.default_rng([training.seed, 9]).random(annotations.labelled.shape) < training.held_out
     return np.asarray(drawn & annotations.labelled & annotations.in_split("train")[:, None])
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 
 from lmk.config import AugmentationParams, DataParams, HourglassParams, TrainingParams
-from lmk.fitting import fit, held_out
+from lmk.fitting import fit
 from lmk.images import image_root
-from lmk.store import read_annotations, remove
+from lmk.store import remove
 from pipelines.paths import Paths
 
 
@@ -15,9 +15,8 @@ def baseline(
     data: DataParams, model: HourglassParams, training: TrainingParams, augmentation: AugmentationParams, paths: Paths
 ) -> None:
     """Train a network from scratch on i00."""
-    human = paths.annotations("i00")
     unfinished = fit(
-        labels=human,
+        labels=paths.annotations("i00"),
         images=image_root(Path(data.root)),
         network=model,
         training=training,
@@ -25,6 +24,5 @@ def baseline(
         target=paths.model("i00"),
         work=paths.work,
         title="baseline",
-        left_out=held_out(read_annotations(human), training),
     )
     remove(unfinished)

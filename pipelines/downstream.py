@@ -20,7 +20,7 @@ def downstream(
     paths: Paths,
 ) -> None:
     """Train every model twice, with the same seed and budget."""
-    budget = trained_on(training, downstream.images, downstream.learning_rate)
+    budget = trained_on(training, downstream.images, downstream.learning_rate).model_copy(update={"held_out": 0.0})
     unfinished = [
         fit(
             labels=paths.annotations(iteration),

@@ -42,7 +42,18 @@ def test_every_command_and_option_is_explained():
     top = parser()
     commands = top._subparsers._group_actions[0].choices
 
-    assert set(commands) == {"render", "ingest", "clean", "train", "refine", "evaluate", "export", "log", "diff"}
+    assert set(commands) == {
+        "render",
+        "ingest",
+        "clean",
+        "train",
+        "refine",
+        "evaluate",
+        "export",
+        "log",
+        "suspects",
+        "diff",
+    }
     for name, command in commands.items():
         assert len(command.description) > 40, name
         for action in command._actions:

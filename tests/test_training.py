@@ -13,7 +13,7 @@ import torch
 from lmk.annotations import AnnotationSet
 from lmk.config import HourglassParams, ResNetParams, TrainingParams
 from lmk.errors import DataError, ModelError
-from lmk.fitting import cut_crops, fit, trained_on
+from lmk.fitting import cut_crops, fit, held_out, trained_on
 from lmk.models import WEIGHTS, build_model, load_model, read_config
 from lmk.store import write_annotations
 from lmk.training import learning_rate, train
@@ -216,3 +216,18 @@ def test_a_network_with_a_file_missing_is_trained_again_and_other_peoples_folder
     assert (tmp_path / "photos" / "holiday.jpg").read_bytes() == b"dear"
     with pytest.raises(ModelError, match="a network of other sizes"):
         run("other", network=small.model.model_copy(update={"width": 24}), start=tmp_path / "model")
+
+
+def test_held_out_points_are_the_same_for_every_iteration_and_are_not_learnt(small, human):
+    training = small.training.model_copy(update={"held_out": 0.2})
+    moved = human.moved(human.points + 1, 1, {}, {})
+
+    unseen = held_out(human, training)
+
+    np.testing.assert_array_equal(unseen, held_out(moved, training))
+    train = human.in_split("train")
+    assert not unseen[~train].any()
+    assert 0.1 < unseen[train].mean() < 0.3
+    left = human.without(unseen)
+    np.testing.assert_array_equal(left.labelled, human.labelled & ~unseen)
+    assert np.isnan(left.points[unseen]).all()

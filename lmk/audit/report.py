@@ -22,9 +22,11 @@ from lmk.audit.crops import PER_INSTANCE, largest_moves
 from lmk.audit.drift import by_landmark, evidence_of, log_rows, paired, searched, statistics
 from lmk.audit.measures import cards, measures, signed
 from lmk.audit.shape import mean_shape
+from lmk.audit.suspects import suspects
 from lmk.store import replacing
 
 _NOTHING = "–"  # noqa: RUF001 (a dash as wide as a digit)
+_SUSPECTS = 40  # that the page lists; `lmk suspects` lists all
 _MEAN_OF = 2000  # instances that the mean shape is drawn from; more do not change it
 
 
@@ -100,6 +102,8 @@ def _content(
         "landmarks": landmarks,
         "largest": max((row["px"]["mean"] for row in landmarks), default=0.0),
         "map": shape_map(mean, human.scheme, landmarks),
+        "suspects": suspects(human, last),
+        "suspects_shown": _SUSPECTS,
         **_gallery(sets, counts, images),
     }
 

@@ -56,8 +56,6 @@ def run_iteration(
             shutil.copytree(judge, temporary)
         return
     from_human = alignment.teach == "human"
-    left_out = [held_out(refined, training), doubtful(refined) if from_human else None]
-    some = [mask for mask in left_out if mask is not None]
     unfinished = fit(
         labels=human if from_human else paths.annotations(name),
         images=images,
@@ -69,7 +67,7 @@ def run_iteration(
         title=f"training on {name}",
         start=judge,
         crops=crops,
-        left_out=np.logical_or.reduce(some) if some else None,
+        left_out=doubtful(refined) if from_human else None,
     )
     remove(unfinished)
 

@@ -114,7 +114,7 @@ def judge_the_judge(missed: NDArray[np.float64], unseen: NDArray[np.bool_] | Non
     """
     square = np.minimum(missed, FARTHEST) ** 2
     known = np.isfinite(missed)
-    fresh = known & unseen if unseen is not None else known
+    fresh = known & unseen if unseen is not None and unseen.any() else known
     if not fresh.any():
         return {"disagreement": 0.0, "by_heart": 0.0}
     apart = float(square[fresh].mean())
