@@ -88,6 +88,9 @@ class TrainingParams(Section):
     seed: NonNegativeInt
     images: PositiveInt  # budget: images seen, counted with repetition
     epochs: PositiveInt  # but each image so often at most: a small set is soon learnt by heart, with all its noise
+    by_heart: Annotated[
+        float, Field(gt=0, lt=1)
+    ]  # how much of a label's noise networks should know; sets later `epochs`
     held_out: Fraction  # part of the labelled points that is not learnt, to see what networks know by heart
     batch: PositiveInt
     optimiser: Literal["adamw", "rmsprop"]

@@ -6,6 +6,17 @@ import json
 import subprocess
 import sys
 
+import numpy as np
+import pandas as pd
+import pytest
+
+from bench.label_truth.data import read_truth
+from bench.label_truth.measures import average_precision, single_ceiling
+from bench.label_truth.page import write_page
+from bench.label_truth.rivals import shape_projection
+from lmk.annotations import AnnotationSet, make_set
+from lmk.evaluation import is_gross
+from lmk.scheme import parse_scheme
 from tests.conftest import ROOT
 
 
@@ -17,3 +28,76 @@ def test_the_training_bench_measures_all_its_rivals():
     found = json.loads(done.stdout)
     assert found["images_per_second"].keys() == {"autograd", "own gradient", "kept memory", "both"}
     assert all(value > 0 for value in found["images_per_second"].values())
+
+
+def test_the_search_bench_compares_the_same_search():
+    command = [sys.executable, "bench/search.py", "--rounds", "1"]
+
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True)
+
+    found = json.loads(done.stdout)
+    assert found["same_positions"]
+    assert found["chi2_error_of_sum_E"] < 1e-4
+    assert found["megabytes"] < 2
+
+
+def test_average_precision_is_the_mean_of_the_precisions_at_each_hit():
+    random = np.random.default_rng(0)
+    score, wanted = random.permutation(200) / 200, random.random(200) < 0.1
+
+    at = [score >= limit for limit in score[wanted]]
+    slow = np.mean([wanted[taken].mean() for taken in at])
+
+    assert average_precision(score, wanted) == pytest.approx(slow)
+    assert average_precision(np.zeros(200), wanted) == pytest.approx(wanted.mean())  # no order is no knowledge
+
+
+def test_the_ceiling_separates_a_slip_from_noise_as_far_as_that_can_be(human, rendered):
+    truth = read_truth(human, rendered)
+
+    score = single_ceiling(human, truth, "default")
+    slipped = human.points.copy()
+    slipped[:, 8] = slipped[:, 9]
+    flat = slipped.reshape(-1, 2)
+    moved = AnnotationSet(human.table.assign(x=flat[:, 0], y=flat[:, 1]), human.scheme, {})
+    again = single_ceiling(moved, truth, "default")
+
+    clean = ~is_gross(truth)
+    assert np.median(again[:, 8]) > np.quantile(score[clean], 0.9)
+    np.testing.assert_array_equal(np.delete(again, 8, axis=1), np.delete(score, 8, axis=1))
+
+
+def test_projecting_on_the_shape_space_keeps_turned_copies_and_calms_noise():
+    random = np.random.default_rng(0)
+    shape = random.normal(0, 10, (30, 2))
+    turns, sizes = random.uniform(-0.5, 0.5, 40), random.uniform(0.5, 2, 40)
+    spun = np.stack([[[np.cos(a), -np.sin(a)], [np.sin(a), np.cos(a)]] for a in turns])
+    exact = sizes[:, None, None] * shape @ spun + random.normal(0, 50, (40, 1, 2))
+    noisy = exact + random.normal(0, 0.3, exact.shape)
+
+    def projected(points):
+        flat = points.reshape(-1, 2)
+        table = pd.DataFrame({"image": np.repeat([f"{i:02d}" for i in range(40)], 30), "instance": 0})
+        table = table.assign(landmark=np.tile(np.arange(30), 40), x=flat[:, 0], y=flat[:, 1])
+        return shape_projection(make_set(table, parse_scheme('{"name": "s", "points": 30}', "s"), {}, "test"))
+
+    np.testing.assert_allclose(projected(exact), exact, atol=1e-8)
+    assert np.abs(projected(noisy) - exact).mean() < np.abs(noisy - exact).mean()
+
+
+def test_the_page_says_what_the_cells_say(tmp_path):
+    def cell(rival, seed, *errors):
+        steps = [{"clean": error, "gross": None} for error in errors]
+        return {"bench": "A", "rival": rival, "seed": seed, "errors": steps, "damaged": 0.5, "seconds": 60.0}
+
+    cells = [cell("human", seed, 4.0) for seed in (1, 2, 3)]
+    cells += [cell("ours", seed, 4.0, 1.2, last) for seed, last in ((1, 0.9), (2, 1.0), (3, 1.26))]
+
+    write_page(cells, tmp_path, 2)
+
+    page = (tmp_path / "label_truth.md").read_text()
+    assert "| **ours** (`lmk clean`, defaults) | 1.000 | -75.0 % | - | 0.50 % | 60 |" in page
+    assert "+5.00 % at most" in page
+    assert "Asked: -75 %; found: -75.0 %" in page
+    assert json.loads((tmp_path / "label_truth.json").read_text())["A"]["ours"]["each"] == [0.9, 1.0, 1.26]
+    assert (tmp_path / "images" / "label_truth_A.svg").read_text().count("<rect") == 3

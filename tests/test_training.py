@@ -109,7 +109,7 @@ def test_no_image_is_seen_more_often_than_it_may_be(setting, small, human):
 
 def test_the_rate_rises_and_falls_as_the_schedule_says():
     cosine = TrainingParams(
-        seed=0, images=1, epochs=1, held_out=0.0,
+        seed=0, images=1, epochs=1, by_heart=0.5, held_out=0.0,
         batch=1, optimiser="adamw", learning_rate=2.0, weight_decay=0.0, schedule="cosine",
         step_at=[0.5, 0.75], step_factor=0.1, averaging=0.0, patience=None, look_every=1,
     )  # fmt: skip

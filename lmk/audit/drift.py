@@ -157,7 +157,8 @@ def log_rows(sets: Mapping[str, AnnotationSet]) -> list[dict[str, Any]]:
     """One row an iteration: who made it from what, and how far its searched points lie from the first set's.
 
     Returns:
-        name, parent, producer, refiner, parameters, instances, points; and from the second set on searched, moved
+        name, parent, producer, refiner, stopped (why its labels are those of before), by_heart (part of a point's noise
+        that its network knew), parameters, instances, points; and from the second set on searched, moved
         (counts of points), px and percent_of_box (mean and p95 of the drift) and at_edge (share); None where unknown.
     """
     human = next(iter(sets.values()))
@@ -172,6 +173,8 @@ def _log_row(name: str, labels: AnnotationSet, human: AnnotationSet) -> dict[str
         "parent": known.get("parent_iteration", known.get("parent")),
         "producer": known.get("producer"),
         "refiner": known.get("refiner"),
+        "stopped": known.get("stopped"),
+        "by_heart": known.get("by_heart"),
         "parameters": parameters if isinstance(parameters, dict) else {},
         "instances": len(labels.instances),
         "points": int(labels.labelled.sum()),
@@ -234,6 +237,8 @@ def format_log(rows: list[dict[str, Any]]) -> str:
             f"{row['name']:6s}{row['parent'] or '-'!s:8.7s}{row['instances']:9d}{row['points']:9d}{moved:>9}"
             f"{cells}{edge:>9s}  {made}"
         )
+        if row["stopped"]:
+            lines.append(f"{'':14s}stopped: {row['stopped']}")
         before = row["parameters"] or before
     return "\n".join(lines)
 

@@ -25,6 +25,8 @@ from lmk.store import digest_of, read_annotations, remove, replacing, write_anno
 from lmk.validation import enforce
 from lmk.workspace import Workspace
 
+MOST_STRETCH = 4.0  # of the epochs of an iteration whose network knows next to nothing by heart
+
 
 def run_iteration(
     name: str,
@@ -60,7 +62,7 @@ def run_iteration(
         labels=human if from_human else paths.annotations(name),
         images=images,
         network=model,
-        training=trained_on(training, iteration.images, iteration.learning_rate),
+        training=next_training(training, iteration, refined.provenance["by_heart"]),
         augmentation=augmentation,
         target=paths.model(name),
         work=paths.work,
@@ -70,6 +72,13 @@ def run_iteration(
         left_out=doubtful(refined) if from_human else None,
     )
     remove(unfinished)
+
+
+def next_training(training: TrainingParams, iteration: Iteration, by_heart: float) -> TrainingParams:
+    """The budget after a search: a network that knows little of its labels' noise may see each image more often."""
+    stretch = float(np.clip(training.by_heart / max(by_heart, 1e-6), 0.5, MOST_STRETCH))
+    budget = trained_on(training, iteration.images, iteration.learning_rate)
+    return budget.model_copy(update={"epochs": max(1, round(training.epochs * stretch))})
 
 
 def starts_from_human(alignment: AlignmentParams, iteration: Iteration) -> bool:

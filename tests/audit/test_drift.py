@@ -214,3 +214,13 @@ def test_without_evidence_all_of_train_counts_and_without_boxes_there_is_no_shar
     assert searched(after).sum() == row["searched"] == 8
     assert (row["percent_of_box"], row["at_edge"], row["parent"]) == (None, None, None)
     assert "someone" in format_log([row])
+
+
+def test_the_log_says_that_an_iteration_repeats_another_and_why(human):
+    stopped = human.moved(human.points, 2, {}, {"stopped": "i01 was kept: worse", "by_heart": 0.1})
+
+    rows = log_rows({"i00": human, "i02": stopped})
+
+    assert rows[1]["stopped"] == "i01 was kept: worse"
+    assert "stopped: i01 was kept: worse" in format_log(rows)
+    assert "stopped" not in format_log(rows[:1])

@@ -10,7 +10,7 @@ import pytest
 from lmk.config import Iteration
 from lmk.fitting import fit
 from lmk.models import WEIGHTS, model_digest
-from lmk.refine.iteration import doubtful, run_iteration
+from lmk.refine.iteration import doubtful, next_training, run_iteration
 from lmk.store import digest_of, read_annotations, write_annotations
 from lmk.workspace import Workspace
 
@@ -96,3 +96,13 @@ def test_no_budget_after_a_search_keeps_the_network(run):
 
     one, other = (paths.model(name) / WEIGHTS for name in ("i00", "i01"))
     assert one.read_bytes() == other.read_bytes()
+
+
+def test_a_network_that_knows_much_by_heart_sees_each_image_less_often(small):
+    iteration = Iteration(prev="i00", refiner="consensus", images=1000, learning_rate=1e-3)
+    training = small.training.model_copy(update={"epochs": 60, "by_heart": 0.05})
+
+    epochs = [next_training(training, iteration, by_heart).epochs for by_heart in (0.0, 0.02, 0.05, 0.08, 0.5)]
+
+    assert epochs == [240, 150, 60, 38, 30]
+    assert next_training(training, iteration, 0.05).images == 1000

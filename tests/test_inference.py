@@ -1,0 +1,63 @@
+"""Views of an image: whatever a network finds in them is where it is in the image."""
+
+from __future__ import annotations
+
+from types import SimpleNamespace
+
+import numpy as np
+import torch
+from torch import nn
+
+from lmk.annotations import make_set
+from lmk.inference import read_views
+from lmk.scheme import parse_scheme
+
+
+class Spots(nn.Module):
+    """Finds the red spot, then the green one, and as every detector calls the left one left: by its place."""
+
+    params = SimpleNamespace(input_size=64)
+
+    def locate(self, images):
+        size = images.shape[-1]
+        place = (torch.arange(size) + 0.5) * 2 / size - 1
+        weight = (images[:, :2] + 2).clamp(min=0) ** 2
+        weight = weight / weight.sum((2, 3), keepdim=True)
+        x, y = (weight.sum(2) * place).sum(-1), (weight.sum(3) * place).sum(-1)
+        found = torch.stack([x, y], -1)
+        order = x.argsort(1)
+        return found.gather(1, order[..., None].expand(-1, -1, 2))
+
+
+class Pictures:
+    """Crops with a margin, black but for a red and a green spot."""
+
+    margin = 1.25
+
+    def __init__(self, places):
+        y, x = np.mgrid[:80, :80]
+        self.pixels = np.zeros((len(places), 80, 80, 3), np.uint8)
+        for picture, spots in zip(self.pixels, places, strict=True):
+            for channel, (left, top) in enumerate(spots):
+                picture[..., channel] = 250 * np.exp(-((x - left - 8) ** 2 + (y - top - 8) ** 2) / 8)
+
+    def __getitem__(self, index):
+        return self.pixels[index]
+
+
+def test_every_view_finds_a_point_where_it_is_and_mirrored_ones_under_its_own_name():
+    places = np.array([[[20.0, 25.0], [40.0, 36.0]], [[26.0, 40.0], [37.0, 22.0]]])  # in crops of 64 pixels
+    scheme = parse_scheme('{"name": "s", "points": ["left", "right"], "mirror": [[0, 1]]}', "s")
+    import pandas as pd
+
+    table = pd.DataFrame({"image": ["a", "a", "b", "b"], "instance": 0, "landmark": [0, 1, 0, 1], "x": 1.0, "y": 1.0})
+    table = table.assign(width=128, height=128, box_x=9.5, box_y=19.5, box_size=128.0)
+    annotations = make_set(table, scheme, {}, "test")
+
+    found = read_views(Spots(), annotations, Pictures(places), 12)
+
+    # A crop of 64 pixels shows a box of 128, whose first pixel's left edge is at 9.5.
+    expected = (places + 0.5) * 2 + [9.5, 19.5]
+    assert found.shape == (12, 2, 2, 2)
+    np.testing.assert_allclose(found, np.broadcast_to(expected, found.shape), atol=0.6)
+    assert np.abs(found - found[0]).max() > 1e-3  # the views differ
