@@ -23,8 +23,8 @@ from torch import Tensor
 
 TAILS = 5.0  # degrees of freedom of the Student-t: as heavy as measured on real annotators
 SHARED = 0.9  # how much of the detector's error may hang together; the rest is each point's own
-LEAST = 1.0  # what a reading misses on its own, in parts of the median variance of its landmark: views do not show all
-ROUNDS = 5
+LEAST = 2.0  # what a reading misses on its own, in parts of the median variance of its landmark: views do not show all
+ROUNDS = 12
 POOLED = 4.0  # a landmark's noise counts as so many instances with the noise of an average landmark
 _ENTRIES = 1 << 22  # of the matrices that are solved at once
 
