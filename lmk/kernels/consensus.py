@@ -38,34 +38,40 @@ class Consensus(NamedTuple):
     scale: float  # variance of the detector's error, in parts of that of its wobble
 
 
-def wobble(views: Tensor, labelled: Tensor) -> tuple[Tensor, Tensor]:
-    """How far readings scatter, and how their scatter hangs together.
+def scatter(square: Tensor, labelled: Tensor) -> Tensor:
+    """(N, D) variances of readings over views, none without what a reading of its landmark usually misses on its own.
+
+    Args:
+        square: (N, D) variances as they are.
+        labelled: (N, D) bool, which of them count for what is usual.
+    """
+    usual = square.masked_fill(~labelled, torch.nan).nanmedian(0).values.nan_to_num(0)
+    return square + LEAST * usual.clamp(min=1e-6)
+
+
+def correlation(views: Tensor, variance: Tensor, labelled: Tensor) -> Tensor:
+    """(D, D) how the scatter of views hangs together.
 
     Args:
         views: (V, N, D) readings minus their mean over the views.
+        variance: (N, D) as `scatter` gives it.
         labelled: (N, D) bool, which of them count.
-
-    Returns:
-        (N, D) variances, none less than a part of what is usual for the landmark, and (D, D) correlations.
     """
-    variance = (views**2).sum(0) / (len(views) - 1)
-    usual = variance.masked_fill(~labelled, torch.nan).nanmedian(0).values.nan_to_num(0)
-    variance = variance + LEAST * usual.clamp(min=1e-6)
     scaled = (views / variance.sqrt() * labelled).flatten(0, 1)
     together = scaled.T @ scaled
     size = together.diagonal().clamp(min=1e-12).sqrt()
     together = SHARED * together / size / size[:, None]
     together.diagonal().fill_(1)
-    return variance, together
+    return together
 
 
-def settle(residual: Tensor, variance: Tensor, correlation: Tensor, trust: Tensor, learn: Tensor) -> Consensus:
+def settle(residual: Tensor, variance: Tensor, together: Tensor, trust: Tensor, learn: Tensor) -> Consensus:
     """Find all points of all instances.
 
     Args:
         residual: (N, D) human point minus mean reading; anything finite where `trust` is 0.
         variance: (N, D) of the readings.
-        correlation: (D, D) of the readings.
+        together: (D, D) correlations of the readings.
         trust: (N, D) in [0, 1]: 0 for a point that is not labelled, less than 1 for one that may be a gross error.
         learn: (N,) bool, whose human points the noise is learnt from.
     """
@@ -73,7 +79,7 @@ def settle(residual: Tensor, variance: Tensor, correlation: Tensor, trust: Tenso
     tails = torch.ones_like(residual)
     shift, left = torch.zeros_like(residual), variance
     for _ in range(ROUNDS):
-        shift, left, size = _expect(residual, scale * variance, correlation, trust * tails / noise)
+        shift, left, size = _expect(residual, scale * variance, together, trust * tails / noise)
         scale *= float(size[learn].mean())
         missed = (residual - shift) ** 2 + left
         tails = (TAILS + 1) / (TAILS + missed / noise)
@@ -96,9 +102,7 @@ def _pooled(total: Tensor, count: Tensor) -> Tensor:
     return ((pairs + POOLED * usual) / (counts + POOLED)).flatten().clamp(min=1e-8)
 
 
-def _expect(
-    residual: Tensor, variance: Tensor, correlation: Tensor, precision: Tensor
-) -> tuple[Tensor, Tensor, Tensor]:
+def _expect(residual: Tensor, variance: Tensor, together: Tensor, precision: Tensor) -> tuple[Tensor, Tensor, Tensor]:
     """Mean and variance of each instance's points, given the precision of each human coordinate, (N, D).
 
     Returns:
@@ -112,7 +116,7 @@ def _expect(
     for start in range(0, len(residual), chunk):
         part = slice(start, start + chunk)
         size = variance[part].sqrt()
-        spread = correlation * size[:, :, None] * size[:, None, :]
+        spread = together * size[:, :, None] * size[:, None, :]
         root = precision[part].sqrt()
         # Written with the roots of the precisions, so that a precision of nought is a point without a label.
         held = root[:, :, None] * spread

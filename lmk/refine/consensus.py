@@ -16,11 +16,12 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from lmk.annotations import AnnotationSet
-from lmk.kernels.consensus import TAILS, Consensus, settle, wobble
+from lmk.kernels.consensus import TAILS, Consensus, correlation, scatter, settle
 from lmk.kernels.suspicion import suspect
 
 Array = NDArray[np.float64]
 TURNS = 2
+SAMPLE = 4000  # instances that show how errors hang together; more would say the same
 DOUBT = 0.5  # from here on, a point is rather a gross error than not
 
 
@@ -48,13 +49,18 @@ def agree(human: AnnotationSet, views: NDArray[np.float32], learn: NDArray[np.bo
     labelled = human.labelled
     points = human.points / unit
     residual = _turned(axes, np.where(labelled[..., None], points - reading, 0.0))
-    scatter = torch.stack([_turned(axes, view / unit - reading) for view in views])
     there = torch.from_numpy(np.repeat(labelled, 2, axis=1))
-    variance, correlation = wobble(scatter, there)
+    square = torch.zeros_like(residual)
+    for view in views:
+        square += _turned(axes, view / unit - reading) ** 2
+    variance = scatter(square / (len(views) - 1), there)
+    some = np.unique(np.linspace(0, count - 1, SAMPLE).astype(np.int64))
+    parts = torch.stack([_turned(axes[some], view[some] / unit[some] - reading[some]) for view in views])
+    together = correlation(parts, variance[some], there[some])
     teaches = torch.from_numpy(learn.copy())
     trust, habit = there.double(), torch.zeros_like(residual)
     for turn in range(TURNS + 1):
-        found = settle(residual - habit, variance, correlation, trust, teaches)
+        found = settle(residual - habit, variance, together, trust, teaches)
         habit = _habits(residual, found, trust, human, learn)
         if turn == TURNS:
             break

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from lmk.kernels.consensus import _expect, settle, wobble
+from lmk.kernels.consensus import _expect, correlation, scatter, settle
 
 
 def draw(seed, count=400, points=12, views=16, free=0.5):
@@ -24,21 +24,26 @@ def draw(seed, count=400, points=12, views=16, free=0.5):
     return (torch.from_numpy(x) for x in (error, scatter - scatter.mean(0), human, scale**2))
 
 
+def wobble(views, labelled):
+    variance = scatter((views**2).sum(0) / (len(views) - 1), labelled)
+    return variance, correlation(views, variance, labelled)
+
+
 def test_the_expectation_is_that_of_joint_gaussians_written_out():
     random = torch.Generator().manual_seed(0)
     count, size = 5, 8
     residual = torch.randn(count, size, generator=random, dtype=torch.float64)
     variance = torch.rand(count, size, generator=random, dtype=torch.float64) + 0.2
     mixed = torch.randn(size, 30, generator=random, dtype=torch.float64)
-    correlation = torch.from_numpy(np.corrcoef(mixed.numpy()))
+    together = torch.from_numpy(np.corrcoef(mixed.numpy()))
     noise = torch.rand(count, size, generator=random, dtype=torch.float64) + 0.3
     noise[0, :2] = torch.inf  # a point without a label
 
-    mean, left, ratio = _expect(residual, variance, correlation, 1 / noise)
+    mean, left, ratio = _expect(residual, variance, together, 1 / noise)
 
     for n in range(count):
         seen = torch.isfinite(noise[n])
-        spread = correlation * variance[n].sqrt() * variance[n].sqrt()[:, None]
+        spread = together * variance[n].sqrt() * variance[n].sqrt()[:, None]
         gain = spread[:, seen] @ torch.linalg.inv(spread[seen][:, seen] + torch.diag(noise[n, seen]))
         wanted = gain @ residual[n, seen]
         rest = spread - gain @ spread[seen]
@@ -53,8 +58,8 @@ def test_what_is_found_is_nearer_than_human_and_reading_and_the_noise_is_that_wh
     error, scatter, human, noise = draw(seed)
     everything = torch.ones_like(error)
 
-    variance, correlation = wobble(scatter, everything.bool())
-    found = settle(human - error, variance, correlation, everything, torch.ones(len(error), dtype=torch.bool))
+    variance, together = wobble(scatter, everything.bool())
+    found = settle(human - error, variance, together, everything, torch.ones(len(error), dtype=torch.bool))
 
     def missed(shift):  # the reading lies at 0, the truth at -error
         return float((shift + error).square().mean().sqrt())
@@ -70,14 +75,14 @@ def test_neighbours_help_a_point_that_has_no_label():
     error, scatter, human, _ = draw(7)
     trust = torch.ones_like(error)
     trust[:100, 6:8] = 0
-    variance, correlation = wobble(scatter, trust.bool())
+    variance, together = wobble(scatter, trust.bool())
     residual = human - error
     everybody = torch.ones(len(error), dtype=torch.bool)
 
-    found = settle(residual, variance, correlation, trust, everybody)
+    found = settle(residual, variance, together, trust, everybody)
     other = residual.clone()
     other[:100, 6:8] = 1e3
-    again = settle(other, variance, correlation, trust, everybody)
+    again = settle(other, variance, together, trust, everybody)
 
     torch.testing.assert_close(found.shift, again.shift)
     missed = error[:100, 7]  # across, where neighbours know something of it
@@ -89,9 +94,9 @@ def test_only_those_that_teach_are_learnt_from():
     teach = torch.arange(len(error)) % 2 == 0
     human[~teach] *= 10
     everything = torch.ones_like(error)
-    variance, correlation = wobble(scatter, everything.bool())
+    variance, together = wobble(scatter, everything.bool())
 
-    found = settle(human - error, variance, correlation, everything, teach)
+    found = settle(human - error, variance, together, everything, teach)
 
     assert float((found.noise / noise).mean()) < 1.3
 
@@ -99,11 +104,11 @@ def test_only_those_that_teach_are_learnt_from():
 def test_a_reading_that_wobbles_gives_way_to_the_human():
     error, scatter, human, _ = draw(5)
     everything = torch.ones_like(error)
-    variance, correlation = wobble(scatter, everything.bool())
+    variance, together = wobble(scatter, everything.bool())
     lost = variance.clone()
     lost[:10] *= 1e4
     residual = human - error
 
-    found = settle(residual, lost, correlation, everything, torch.ones(len(error), dtype=torch.bool))
+    found = settle(residual, lost, together, everything, torch.ones(len(error), dtype=torch.bool))
 
     assert (found.shift[:10] - residual[:10]).abs().mean() < 0.2 * residual[:10].abs().mean()
