@@ -125,9 +125,8 @@ def test_train_refine_and_evaluate_one_by_one_do_what_clean_does(rendered, clean
     model, refined = tmp_path / "model", tmp_path / "i01.parquet"
 
     assert main(["train", str(human), "--images", str(images), "-o", str(model), *SMALLER]) == 0
-    assert (
-        main(["refine", str(human), "--model", str(model), "--images", str(images), "-o", str(refined), *SMALLER]) == 0
-    )
+    search = ["refine", str(human), "--refiner", "align", "--model", str(model), "--images", str(images)]
+    assert main([*search, "-o", str(refined), *SMALLER]) == 0
     truth = str(rendered / "truth" / "truth.csv")
     capsys.readouterr()
     assert main(["evaluate", str(refined), "--truth", truth]) == 0

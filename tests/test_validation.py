@@ -53,7 +53,8 @@ def human(**columns: Any) -> AnnotationSet:
 def refined(start: AnnotationSet, by: float = 2.9) -> AnnotationSet:
     """What a search makes of it: points of train have moved, and say why."""
     points = start.points + np.where(start.in_split("train")[:, None, None], [by, 0.0], 0.0)
-    evidence = {name: np.ones(start.labelled.shape) for name in EVIDENCE}
+    evidence: dict[str, Any] = {name: np.ones(start.labelled.shape) for name in EVIDENCE}
+    evidence["reason"] = np.full(start.labelled.shape, "slip", object)
     return start.moved(points, 1, evidence, {"refiner": "align"})
 
 

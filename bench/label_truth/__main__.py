@@ -84,7 +84,7 @@ def make_cell(name: str, rival: str, seed: int, work: Path) -> dict[str, Any]:
         suspicion = np.nan_to_num(last.column("suspicion").astype(np.float64))
         cell["suspected"] = 100 * float((suspicion >= 0.5)[~is_gross(truth)].mean())
         if bench.noise and is_gross(truth).any():
-            cell["suspicion"] = suspicion_table(suspicion, human, truth, bench.noise)
+            cell["suspicion"] = suspicion_table(suspicion, last.column("reason"), human, truth, bench.noise)
     return cell
 
 

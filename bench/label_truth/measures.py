@@ -9,10 +9,12 @@ from numpy.typing import NDArray
 
 from lmk.annotations import AnnotationSet
 from lmk.evaluation import error_table, is_gross
+from lmk.kernels.suspicion import CONTOUR_SHIFTED, CONTOUR_SLIPPED, REASONS, SIDES_SWAPPED
 from lmk.scheme import LandmarkScheme
 from lmk.synth.noise import CORNERS, NOISES
 
 Array = NDArray[np.float64]
+WHOLE = [REASONS[kind] for kind in (CONTOUR_SHIFTED, CONTOUR_SLIPPED, SIDES_SWAPPED)]
 DAMAGE = 0.01  # parts of the image's width (of the crop's, for photographs)
 
 
@@ -46,18 +48,27 @@ def average_precision(score: Array, wanted: NDArray[np.bool_]) -> float:
     return float((new * found / (last + 1)).sum() / max(1, wanted.sum()))
 
 
-def suspicion_table(suspicion: Array, human: AnnotationSet, truth: AnnotationSet, noise: str) -> dict[str, Any]:
-    """Average precision by kind: single points against the best possible one, groups as groups."""
+def suspicion_table(
+    suspicion: Array, reason: NDArray[Any], human: AnnotationSet, truth: AnnotationSet, noise: str
+) -> dict[str, Any]:
+    """Average precision by kind: single points against the best possible one, groups as groups.
+
+    Single points compete with clean points; once with all of them, once without what was told to be a contour or an
+    instance that is wrong as a whole, as such a point's reason says.
+    """
     kinds = truth.table["gross"].fillna("").to_numpy().reshape(suspicion.shape)
     alone, whole = _slips(kinds, human.scheme)
-    looked = alone | (kinds == "")
+    clean = kinds == ""
+    looked = alone | clean
     best = single_ceiling(human, truth, noise)
     table: dict[str, Any] = {
         "slip of one point": _row(average_precision(suspicion[looked], alone[looked]), int(alone.sum())),
-        "sides swapped": _groups(suspicion, kinds == "swap", [(tuple(np.flatnonzero(_sided(human.scheme))), False)]),
-        "contour shifted": _groups(suspicion, kinds == "shift", human.scheme.chains),
-        "contour slipped": _groups(suspicion, whole, human.scheme.chains),
+        "sides swapped": _groups(suspicion, kinds == "swap", clean, [(np.flatnonzero(_sided(human.scheme)), False)]),
+        "contour shifted": _groups(suspicion, kinds == "shift", clean, human.scheme.chains),
+        "contour slipped": _groups(suspicion, whole, clean, human.scheme.chains),
     }
+    told = np.where(np.isin(reason, WHOLE), 0.0, suspicion)
+    table["slip of one point"]["by_reason"] = average_precision(told[looked], alone[looked])
     table["slip of one point"]["ceiling"] = average_precision(best[looked], alone[looked])
     return table
 
@@ -80,14 +91,16 @@ def _slips(kinds: NDArray[Any], scheme: LandmarkScheme) -> tuple[NDArray[np.bool
     return slip & ~whole, whole
 
 
-def _groups(suspicion: Array, wanted: NDArray[np.bool_], chains: Any) -> dict[str, Any]:
+def _groups(suspicion: Array, wanted: NDArray[np.bool_], clean: NDArray[np.bool_], chains: Any) -> dict[str, Any]:
     """Each chain of each instance is one candidate, its score the mean over its points; only clean ones compete."""
     scores, labels = [], []
     for chain, _ in chains:
         place = list(chain)
-        scores.append(suspicion[:, place].mean(1))
-        labels.append(wanted[:, place].mean(1) > 0.5)
-    return _row(average_precision(np.concatenate(scores), np.concatenate(labels)), int(np.sum(labels)))
+        found = wanted[:, place].mean(1) > 0.5
+        competes = found | (clean[:, place].mean(1) > 0.5)
+        scores.append(suspicion[competes][:, place].mean(1))
+        labels.append(found[competes])
+    return _row(average_precision(np.concatenate(scores), np.concatenate(labels)), int(np.concatenate(labels).sum()))
 
 
 def single_ceiling(human: AnnotationSet, truth: AnnotationSet, noise: str) -> Array:

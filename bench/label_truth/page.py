@@ -67,7 +67,7 @@ def _medians(cells: Sequence[dict[str, Any]]) -> dict[str, Any]:
         "worst_step": round(max(_worst_step(cell) for cell in cells), 2),
     }
     if all("suspicion" in cell for cell in cells):
-        keys = ("average_precision", "ceiling", "count")
+        keys = ("average_precision", "by_reason", "ceiling", "count")
         row["suspicion"] = {
             kind: {key: middle([cell["suspicion"][kind].get(key) for cell in cells]) for key in keys}
             for kind in cells[0]["suspicion"]
@@ -127,15 +127,17 @@ def _text(benches: Sequence[str], table: Any, grouped: Cells, cores: int) -> str
                 "|---|---|---|---|---|",
             ]
             for kind, found in ours["suspicion"].items():
-                best = found["ceiling"]
-                share = "-" if best is None else f"{100 * found['average_precision'] / best:.0f} %"
-                shown = "-" if best is None else f"{best:.3f}"
-                lines.append(
-                    f"| {kind} | {found['count']:.0f} | {found['average_precision']:.3f} | {shown} | {share} |"
-                )
+                lines.append(_precision(kind, found["count"], found["average_precision"], found["ceiling"]))
+                if found["by_reason"] is not None:
+                    lines.append(_precision(f"{kind}, by reason", found["count"], found["by_reason"], found["ceiling"]))
             lines += ["", f"Clean points that are called doubtful: {ours['suspected']:.2f} %."]
         lines.append("")
     return "\n".join(lines)
+
+
+def _precision(kind: str, count: float, precision: float, best: float | None) -> str:
+    shown, share = ("-", "-") if best is None else (f"{best:.3f}", f"{100 * precision / best:.0f} %")
+    return f"| {kind} | {count:.0f} | {precision:.3f} | {shown} | {share} |"
 
 
 _HEAD = (

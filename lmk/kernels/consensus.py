@@ -24,8 +24,9 @@ from torch import Tensor
 TAILS = 5.0  # degrees of freedom of the Student-t: as heavy as measured on real annotators
 SHARED = 0.9  # how much of the detector's error may hang together; the rest is each point's own
 LEAST = 2.0  # what a reading misses on its own, in parts of the median variance of its landmark: views do not show all
-ROUNDS = 12
+ROUNDS, MORE_ROUNDS = 12, 4
 POOLED = 4.0  # a landmark's noise counts as so many instances with the noise of an average landmark
+NOTHING = 1e-8  # least weight of a human point in the variances, in parts of the reading's; they are divided by it
 _ENTRIES = 1 << 22  # of the matrices that are solved at once
 
 
@@ -65,7 +66,14 @@ def correlation(views: Tensor, variance: Tensor, labelled: Tensor) -> Tensor:
     return together
 
 
-def settle(residual: Tensor, variance: Tensor, together: Tensor, trust: Tensor, learn: Tensor) -> Consensus:
+def settle(
+    residual: Tensor,
+    variance: Tensor,
+    together: Tensor,
+    trust: Tensor,
+    learn: Tensor,
+    start: Consensus | None = None,
+) -> Consensus:
     """Find all points of all instances.
 
     Args:
@@ -74,11 +82,15 @@ def settle(residual: Tensor, variance: Tensor, together: Tensor, trust: Tensor, 
         together: (D, D) correlations of the readings.
         trust: (N, D) in [0, 1]: 0 for a point that is not labelled, less than 1 for one that may be a gross error.
         learn: (N,) bool, whose human points the noise is learnt from.
+        start: what was found before with nearly the same trust; a few rounds take it on from there.
     """
-    noise, scale = _start(residual, trust * learn[:, None]), 1.0
-    tails = torch.ones_like(residual)
+    if start is None:
+        noise, scale, tails = _start(residual, trust * learn[:, None]), 1.0, torch.ones_like(residual)
+    else:
+        noise, scale = start.noise, start.scale
+        tails = (TAILS + 1) / (TAILS + ((residual - start.shift) ** 2 + start.variance) / noise)
     shift, left = torch.zeros_like(residual), variance
-    for _ in range(ROUNDS):
+    for _ in range(ROUNDS if start is None else MORE_ROUNDS):
         shift, left, size = _expect(residual, scale * variance, together, trust * tails / noise)
         scale *= float(size[learn].mean())
         missed = (residual - shift) ** 2 + left
@@ -110,23 +122,21 @@ def _expect(residual: Tensor, variance: Tensor, together: Tensor, precision: Ten
     """
     shift, left = torch.empty_like(residual), torch.empty_like(residual)
     ratio = torch.empty_like(residual[:, 0])
+    weight = precision.maximum(NOTHING / variance)
+    pull = precision / weight.sqrt() * residual
     count = residual.shape[1]
-    unit = torch.eye(count, dtype=residual.dtype, device=residual.device)
     chunk = max(1, _ENTRIES // count**2)
     for start in range(0, len(residual), chunk):
         part = slice(start, start + chunk)
-        size = variance[part].sqrt()
-        spread = together * size[:, :, None] * size[:, None, :]
-        root = precision[part].sqrt()
-        # Written with the roots of the precisions, so that a precision of nought is a point without a label.
-        held = root[:, :, None] * spread
-        inner = held * root[:, None, :]
+        size, root = variance[part].sqrt(), weight[part].sqrt()
+        # With C the covariance and R the roots of the precisions, the inverse of I + R C R has all that is asked for.
+        outer = root * size
+        inner = together * outer[:, :, None] * outer[:, None, :]
         inner.diagonal(dim1=1, dim2=2).add_(1)
-        lower = torch.linalg.cholesky(inner)
-        solved = torch.linalg.solve_triangular(lower, unit.expand_as(inner), upper=False)
-        away = solved @ (root * residual[part])[:, :, None]
-        pulled = (solved.transpose(1, 2) @ away)[:, :, 0] * root
-        shift[part] = (spread @ pulled[:, :, None])[:, :, 0]
-        left[part] = variance[part] - ((solved @ held) ** 2).sum(1)
-        ratio[part] = ((pulled * shift[part]).sum(1) + (solved**2).sum((1, 2))) / count
+        inverse = torch.cholesky_inverse(torch.linalg.cholesky(inner))
+        pulled = root * (inverse @ pull[part, :, None])[:, :, 0]
+        shift[part] = size * ((size * pulled) @ together)
+        doubt = inverse.diagonal(dim1=1, dim2=2)
+        left[part] = (1 - doubt) / weight[part]
+        ratio[part] = ((pulled * shift[part]).sum(1) + doubt.sum(1)) / count
     return shift, left, ratio

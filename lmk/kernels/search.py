@@ -58,16 +58,26 @@ def resample(log_maps: Tensor, centres: Tensor, steps: int, per_pixel: int) -> T
     """
     height, width = log_maps.shape[-2:]
     reach = math.ceil(steps / per_pixel + 0.5) + 2
-    middle = centres.round()
-    around = torch.arange(-reach, reach + 1, device=centres.device)
+    columns, rows = min(2 * reach + 1, width), min(2 * reach + 1, height)
+    farthest = torch.tensor([width - columns, height - rows], device=centres.device)
+    corner = (centres.round().long() - reach).clamp_(min=0).minimum(farthest)
+    # All places of all maps where a row of a patch could begin; picking whole rows is many times faster than pixels.
+    lines = log_maps.flatten().unfold(0, columns, 1)
+    first = (torch.arange(len(centres), device=centres.device) * height + corner[:, 1]) * width + corner[:, 0]
+    below = width * torch.arange(rows, device=centres.device)
+    patch = lines.index_select(0, (first[:, None] + below).flatten()).view(-1, rows, columns)
     fine = torch.arange(-steps, steps + 1, dtype=centres.dtype, device=centres.device) / per_pixel
-    # (M, 2, fine, coarse): how much each pixel around the middle counts for each grid point, along x and along y.
-    weights = cubic_weights((centres - middle)[..., None, None] + fine[:, None] - around)
-    index = middle.long()[..., None] + around
-    columns, rows = index[:, 0].clamp(0, width - 1), index[:, 1].clamp(0, height - 1)
-    each = torch.arange(len(centres), device=centres.device)
-    patch = log_maps[each[:, None, None], rows[:, :, None], columns[:, None, :]]
-    return weights[:, 1] @ patch @ weights[:, 0].transpose(1, 2)
+    place = centres[..., None] + fine
+    patch = patch @ _interpolation(place[:, 0], corner[:, 0], width, columns).transpose(1, 2)
+    return _interpolation(place[:, 1], corner[:, 1], height, rows) @ patch
+
+
+def _interpolation(place: Tensor, corner: Tensor, size: int, count: int) -> Tensor:
+    """(M, F) places on lines of `size` pixels to (M, F, count): what each of `count` pixels from a corner counts."""
+    taps = place.floor()[..., None] + torch.arange(-1, 3, device=place.device)
+    weights = cubic_weights(place[..., None] - taps)
+    index = taps.clamp_(0, size - 1).sub_(corner[:, None, None]).long()
+    return place.new_zeros(*place.shape, count).scatter_add_(-1, index, weights)
 
 
 def search(
@@ -107,13 +117,8 @@ def search(
     best = cost.flatten(1).argmin(1)
     row, column = best // count, best % count
     each = torch.arange(len(best), device=best.device)
-    shift = torch.stack(
-        [
-            place[column] + _vertex(cost[each, row], column) / per_pixel,
-            place[row] + _vertex(cost[each, :, column], row) / per_pixel,
-        ],
-        -1,
-    )
+    at = torch.stack([column, row], -1)
+    shift = place[at] + _vertex(torch.stack([cost[each, row], cost[each, :, column]], 1), at) / per_pixel
     inner = patch[:, half * per_pixel :, half * per_pixel :][:, :count, :count]
     return Found(
         points=observed + shift,
@@ -122,7 +127,7 @@ def search(
         chi2_observed=chi2[:, reach, reach],
         peak=inner.flatten(1).amax(1),
         spread=_spread(patch, per_pixel),
-        at_edge=(row == 0) | (row == count - 1) | (column == 0) | (column == count - 1),
+        at_edge=((at == 0) | (at == count - 1)).any(-1),
     )
 
 
@@ -149,10 +154,10 @@ def chi_square(patch: Tensor, profile: Tensor, per_pixel: int) -> Tensor:
 
 def _bands(profile: Tensor, per_pixel: int, count: int) -> Tensor:
     """(count, S): row i holds the profile from grid point i on, `per_pixel` points apart."""
-    bands = profile.new_zeros(count, count + (len(profile) - 1) * per_pixel)
-    for i, weight in enumerate(profile):
-        bands.diagonal(i * per_pixel).fill_(weight)
-    return bands
+    span = (len(profile) - 1) * per_pixel + 1
+    padded = profile.new_zeros(2 * (count - 1) + span)
+    padded[count - 1 : count - 1 + span : per_pixel] = profile
+    return padded.unfold(0, count - 1 + span, 1).flip(0)
 
 
 def _slide(patch: Tensor, bands: Tensor) -> Tensor:
@@ -165,16 +170,16 @@ def _vertex(line: Tensor, at: Tensor) -> Tensor:
     """Offset in (-1/2, 1/2) of the lowest point of the parabola through `at` and its neighbours; 0 at an end.
 
     Args:
-        line: (M, count).
-        at: (M,) index of the least value of each line.
+        line: (..., count).
+        at: (...) index of the least value of each line.
     """
-    last = line.shape[1] - 1
-    here = line.gather(1, at[:, None])[:, 0]
-    left = line.gather(1, (at - 1).clamp(min=0)[:, None])[:, 0]
-    right = line.gather(1, (at + 1).clamp(max=last)[:, None])[:, 0]
+    last = line.shape[-1] - 1
+    beside = torch.stack([at - 1, at, at + 1], -1).clamp_(0, last)
+    left, here, right = line.gather(-1, beside).unbind(-1)
     bend = left - 2 * here + right
     inside = (at > 0) & (at < last) & (bend > 0)
-    return torch.where(inside, (left - right) / (2 * bend.clamp(min=torch.finfo(line.dtype).tiny)), 0).clamp(-0.5, 0.5)
+    lowest = (left - right) / (2 * bend.clamp_(min=torch.finfo(line.dtype).tiny))
+    return torch.where(inside, lowest, 0).clamp_(-0.5, 0.5)
 
 
 def _spread(patch: Tensor, per_pixel: int) -> Tensor:

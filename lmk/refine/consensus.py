@@ -58,18 +58,16 @@ def agree(human: AnnotationSet, views: NDArray[np.float32], learn: NDArray[np.bo
     parts = torch.stack([_turned(axes[some], view[some] / unit[some] - reading[some]) for view in views])
     together = correlation(parts, variance[some], there[some])
     teaches = torch.from_numpy(learn.copy())
-    trust, habit = there.double(), torch.zeros_like(residual)
-    for turn in range(TURNS + 1):
-        found = settle(residual - habit, variance, together, trust, teaches)
+    trust = there.double()
+    found = settle(residual, variance, together, trust, teaches)
+    for _ in range(TURNS):
         habit = _habits(residual, found, trust, human, learn)
-        if turn == TURNS:
-            break
-        own = _turned_back(axes, habit)
         judged = suspect(
-            points - own, reading, axes, _paired(found.scale * variance, count), found.noise.view(-1, 2).numpy(),
-            scheme.chains, scheme.flip,
+            points - _turned_back(axes, habit), reading, axes, _paired(found.scale * variance, count),
+            found.noise.view(-1, 2).numpy(), scheme.chains, scheme.flip,
         )  # fmt: skip
         trust = there * torch.from_numpy(np.repeat(1 - judged.score, 2, axis=1))
+        found = settle(residual - habit, variance, together, trust, teaches, found)
     settled = (reading + _turned_back(axes, found.shift)) * unit
     error = np.sqrt(_paired(found.variance, count).sum(-1)) * unit[..., 0]
     return Agreement(np.where(labelled[..., None], settled, np.nan), error, judged.score, judged.reason)

@@ -25,6 +25,7 @@ from lmk.store import digest_of, read_annotations, remove, replacing, write_anno
 from lmk.validation import enforce
 from lmk.workspace import Workspace
 
+SAME = 1e-3  # relative difference between two networks' disagreements that says nothing
 MOST_STRETCH = 4.0  # of the epochs of an iteration whose network knows next to nothing by heart
 
 
@@ -153,7 +154,7 @@ def search_labels(
         Progress(f"reading views for {name}", "images"),
     )
     was, now = before.provenance.get("disagreement"), refined.provenance["disagreement"]
-    if alignment.stop and was is not None and now > was:
+    if alignment.stop and was is not None and now > (1 + SAME) * was:
         prev = iteration.prev
         why = f"{prev} was kept: the network trained after it agrees less, or knows more by heart ({now} after {was})"
         return _repeated(before, number, {**refined.provenance, "stopped": why})
