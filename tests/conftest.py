@@ -29,7 +29,7 @@ SMALL = [
     " i02: {prev: i01, refiner: align, images: 16, learning_rate: 1.0e-3}}",
     "downstream.images=32",
     "downstream.models={hourglass: {kind: hourglass, stacks: 1, width: 16, depth: 2, input_size: 64, heatmap_size: 32,"
-    " sigma: 6.0}, resnet: {kind: resnet, width: 8, depth: 1, input_size: 64}}",
+    " sigma: 6.0, loss: cross_entropy}, resnet: {kind: resnet, width: 8, depth: 1, input_size: 64}}",
 ]
 
 

@@ -69,9 +69,29 @@ def test_a_training_that_was_interrupted_ends_with_the_same_weights(setting, sma
 @pytest.mark.parametrize(
     "network",
     [
-        HourglassParams(kind="hourglass", stacks=2, width=16, depth=2, input_size=64, heatmap_size=32, sigma=6.0),
-        HourglassParams(kind="hourglass", stacks=1, width=16, depth=2, input_size=64, heatmap_size=16, sigma=12.0),
-        HourglassParams(kind="hourglass", stacks=1, width=16, depth=1, input_size=64, heatmap_size=64, sigma=6.0),
+        HourglassParams(
+            kind="hourglass",
+            stacks=2,
+            width=16,
+            depth=2,
+            input_size=64,
+            heatmap_size=32,
+            sigma=6.0,
+            loss="cross_entropy",
+        ),
+        HourglassParams(
+            kind="hourglass",
+            stacks=1,
+            width=16,
+            depth=2,
+            input_size=64,
+            heatmap_size=16,
+            sigma=12.0,
+            loss="cross_entropy",
+        ),
+        HourglassParams(
+            kind="hourglass", stacks=1, width=16, depth=1, input_size=64, heatmap_size=64, sigma=6.0, loss="chi_square"
+        ),
         ResNetParams(kind="resnet", width=8, depth=1, input_size=64),
     ],
 )

@@ -11,7 +11,9 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from lmk.config import HourglassParams
-from lmk.kernels.heatmap import cross_entropy, expected_position, log_probabilities
+from lmk.kernels.heatmap import chi_square, cross_entropy, expected_position, log_probabilities
+
+LOSSES = {"cross_entropy": cross_entropy, "chi_square": chi_square}
 
 
 class Block(nn.Module):
@@ -117,10 +119,10 @@ class StackedHourglass(nn.Module):
         return drawn
 
     def loss(self, images: Tensor, points: Tensor, weight: Tensor) -> Tensor:
-        """Mean cross-entropy of all stacks; a point outside the crop does not count."""
+        """Mean loss of all stacks; a point outside the crop does not count."""
         place = self.to_heatmap(points)
         weight = weight * ((points.abs() <= 1).all(-1))
-        losses = [cross_entropy(logits, place, weight, self.sigma) for logits in self(images)]
+        losses = [LOSSES[self.params.loss](logits, place, weight, self.sigma) for logits in self(images)]
         return torch.stack(losses).mean()
 
     def log_heatmaps(self, images: Tensor) -> Tensor:

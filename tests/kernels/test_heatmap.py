@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import torch
 
-from lmk.kernels.heatmap import cross_entropy, expected_position, gaussian_profiles, log_probabilities
+from lmk.kernels.heatmap import chi_square, cross_entropy, expected_position, gaussian_profiles, log_probabilities
 
 
 @pytest.mark.parametrize("sigma", [0.7, 1.5, 3.0])
@@ -84,3 +84,38 @@ def test_a_peak_at_the_border_is_found_there():
     )
 
     assert expected_position(log_map, radius=3)[0, 0].tolist() == pytest.approx([0, 9], abs=1e-4)
+
+
+def test_chi_square_is_that_of_the_formula_written_out():
+    random = torch.Generator().manual_seed(4)
+    logits = 8 * torch.rand(2, 3, 17, 21, generator=random)
+    points = torch.tensor([3.0, 4.0]) + 9 * torch.rand(2, 3, 2, generator=random)  # some templates are cut off
+    weight = torch.tensor([[1.0, 0.0, 1.0], [0.5, 1.0, 1.0]])
+    sigma = 2.0
+
+    total = 0.0
+    for b in range(2):
+        for k in range(3):
+            drawn = torch.softmax(logits[b, k].double().flatten(), 0).view(17, 21) * 2 * np.pi * sigma**2
+            chi2 = norm = 0.0
+            for row in range(17):
+                for column in range(21):
+                    dx, dy = column - float(points[b, k, 0]), row - float(points[b, k, 1])
+                    if abs(dx) <= 6 and abs(dy) <= 6:
+                        expected = np.exp(-(dx**2 + dy**2) / (2 * sigma**2))
+                        chi2 += (expected - float(drawn[row, column])) ** 2 / expected
+                        norm += expected
+            total += float(weight[b, k]) * chi2 / norm
+
+    assert float(chi_square(logits, points, weight, sigma)) == pytest.approx(total / float(weight.sum()), rel=1e-5)
+
+
+def test_chi_square_is_nothing_for_a_perfect_map_and_one_for_an_empty_one():
+    away = torch.arange(40.0) - 19.3
+    perfect = -(away[:, None] ** 2 + away**2) / (2 * 2.0**2)
+    empty = torch.zeros(40, 40)
+    empty[:4] = 100.0
+    place, weight = torch.full((1, 2, 2), 19.3), torch.ones(1, 2)
+
+    assert float(chi_square(perfect.expand(1, 2, 40, 40), place, weight, 2.0)) == pytest.approx(0, abs=1e-4)
+    assert float(chi_square(empty.expand(1, 2, 40, 40), place, weight, 2.0)) == pytest.approx(1, abs=1e-4)
