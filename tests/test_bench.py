@@ -5,18 +5,20 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+from dataclasses import replace
 
 import numpy as np
 import pandas as pd
 import pytest
 
-from bench.label_truth.data import read_truth
+from bench.label_truth.data import BENCHES, make, read_truth, with_shared_habit
 from bench.label_truth.measures import average_precision, single_ceiling
 from bench.label_truth.page import write_page
 from bench.label_truth.rivals import shape_projection
 from lmk.annotations import AnnotationSet, make_set
 from lmk.evaluation import is_gross
-from lmk.scheme import parse_scheme
+from lmk.ingest import ingest
+from lmk.scheme import load_scheme, parse_scheme
 from tests.conftest import ROOT
 
 
@@ -101,3 +103,20 @@ def test_the_page_says_what_the_cells_say(tmp_path):
     assert "Asked: -75 %; found: -75.0 %" in page
     assert json.loads((tmp_path / "label_truth.json").read_text())["A"]["ours"]["each"] == [0.9, 1.0, 1.26]
     assert (tmp_path / "images" / "label_truth_A.svg").read_text().count("<rect") == 3
+
+
+def test_the_shared_habit_is_what_is_left_of_the_labels_of_annotators_when_all_fresh_noise_is_gone(tmp_path):
+    bench = replace(BENCHES["A-annotators"], count=60)
+    make(bench, 5, tmp_path)
+    human = ingest(tmp_path / "faces", "pts", load_scheme("ibug68"), 1.25)
+    truth = read_truth(human, tmp_path)
+
+    floor = with_shared_habit(bench, human, truth, 5)
+
+    along = truth.scheme.tangents(truth.points)
+    chosen = ~is_gross(truth) & np.isfinite(along).all(-1)
+    missed, shared = (((x - truth.points) * along).sum(-1) for x in (human.points, floor))
+    jaw = [0, 1, 2, 3, 4, 5, 6, 7]  # on one contour, along which each annotator slides all points alike
+    apart = np.mean([missed[:, k][chosen[:, k]].mean() - shared[:, k][chosen[:, k]].mean() for k in jaw])
+    assert abs(np.mean([missed[:, k][chosen[:, k]].mean() for k in jaw])) > 3 * abs(apart)
+    assert with_shared_habit(BENCHES["A"], human, truth, 5) is None

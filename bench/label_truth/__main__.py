@@ -20,7 +20,7 @@ from typing import Any
 import numpy as np
 
 from bench.label_truth import rivals
-from bench.label_truth.data import BENCHES, PHOTOGRAPHS, Bench, make, more_annotators, read_truth
+from bench.label_truth.data import BENCHES, PHOTOGRAPHS, Bench, make, more_annotators, read_truth, with_shared_habit
 from bench.label_truth.measures import damaged, label_errors, suspicion_table
 from bench.label_truth.page import write_page
 from lmk.annotations import AnnotationSet
@@ -80,6 +80,8 @@ def make_cell(name: str, rival: str, seed: int, work: Path) -> dict[str, Any]:
     }
     if rival == "ours":
         last = read_annotations(Workspace(cleaned).annotations(params.refine.last))
+        floor = with_shared_habit(bench, human, truth, seed)
+        cell["shared_habit"] = None if floor is None else label_errors(floor, truth, bench.normaliser)["clean"]
         cell["stopped"] = last.provenance["stopped"]
         suspicion = np.nan_to_num(last.column("suspicion").astype(np.float64))
         cell["suspected"] = 100 * float((suspicion >= 0.5)[~is_gross(truth)].mean())

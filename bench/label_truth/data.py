@@ -17,7 +17,7 @@ from lmk.ingest import ingest
 from lmk.progress import Progress
 from lmk.scheme import LandmarkScheme, load_scheme
 from lmk.store import write_csv
-from lmk.synth.noise import annotate
+from lmk.synth.noise import ANNOTATORS, NOISES, annotate, annotator_name, habit, slides
 from lmk.synth.write import render_dataset
 
 Array = NDArray[np.float64]
@@ -82,6 +82,18 @@ def scatter(points: Array, width: float, scheme: LandmarkScheme, random: np.rand
     drawn = random.standard_t(TAILS, (len(points), 2)) / np.sqrt(TAILS / (TAILS - 2))
     size = np.where(on_contour, ALONG, ACROSS) * width
     return np.asarray(drawn[:, :1] * size[:, None] * along + drawn[:, 1:] * ACROSS * width * across)
+
+
+def with_shared_habit(bench: Bench, human: AnnotationSet, truth: AnnotationSet, seed: int) -> Array | None:
+    """The truth, moved by what all annotators miss by on average: nothing in their labels gives that away."""
+    law = NOISES[bench.noise] if bench.noise else None
+    if law is None or not law.slide:
+        return None
+    names = human.instances["annotator"].to_numpy()
+    share = np.array([(names == annotator_name(number)).mean() for number in range(ANNOTATORS)])
+    shared = share @ slides(human.scheme, seed, law.slide)
+    width = human.instances["width"].to_numpy(np.float64)[:, None, None]
+    return truth.points + width * np.stack([habit(points, human.scheme, shared) for points in truth.points])
 
 
 def read_truth(human: AnnotationSet, folder: Path) -> AnnotationSet:

@@ -66,6 +66,8 @@ def _medians(cells: Sequence[dict[str, Any]]) -> dict[str, Any]:
         "steps": [middle(step) for step in steps],
         "worst_step": round(max(_worst_step(cell) for cell in cells), 2),
     }
+    if all(cell.get("shared_habit") for cell in cells):
+        row["shared_habit"] = middle([cell["shared_habit"] for cell in cells])
     if all("suspicion" in cell for cell in cells):
         keys = ("average_precision", "by_reason", "ceiling", "count")
         row["suspicion"] = {
@@ -120,6 +122,13 @@ def _text(benches: Sequence[str], table: Any, grouped: Cells, cores: int) -> str
                   f"{ours['worst_step']:+.2f} % at most (asked: +2 %)."]  # fmt: skip
         if human and name in ASKED:
             lines.append(f"Asked: {ASKED[name]:.0f} %; found: {100 * (ours['error'] / human - 1):+.1f} %.")
+        if "shared_habit" in ours:
+            lines += [
+                "",
+                "No method can remove what all annotators of a dataset miss by on average: labels that are exact but "
+                f"for that have an error of {ours['shared_habit']:.3f} here.  Habits of single annotators against that "
+                "mean show where the labels name their annotator, and are taken off.",
+            ]
         if "suspicion" in ours:
             lines += [
                 "",

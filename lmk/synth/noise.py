@@ -72,7 +72,7 @@ def annotate(face_points: Array, size: int, scheme: LandmarkScheme, noise: str, 
     annotator = int(rng.integers(ANNOTATORS)) if model.slide else None
     clicked = truth + _scatter(truth, scheme, model, rng)
     if annotator is not None:
-        clicked += _habit(truth, scheme, slides(scheme, seed, model.slide)[annotator])
+        clicked += habit(truth, scheme, slides(scheme, seed, model.slide)[annotator])
     gross = [""] * scheme.size
     if model.gross:
         clicked, gross = _blunder(clicked, scheme, rng)
@@ -123,7 +123,7 @@ def _scatter(truth: Array, scheme: LandmarkScheme, model: NoiseModel, rng: np.ra
     return np.where(has[:, None], on_contour, round_)
 
 
-def _habit(truth: Array, scheme: LandmarkScheme, slide: Array) -> Array:
+def habit(truth: Array, scheme: LandmarkScheme, slide: Array) -> Array:
     """(K, 2) the constant slide of one annotator; `slide` is (contours,)."""
     along, _ = _frames(truth, scheme)
     contour = contour_of(scheme)
