@@ -19,7 +19,9 @@ class Progress:
     def __call__(self, done: int, total: int, note: str = "") -> None:
         now = self.clock()
         if self.first is None:
-            self.first = done if done < total else 0
+            self.first = 0
+            if done < total:  # nothing is known of what came before
+                self.first, self.started = done, now
         if done < total and now - self.said < (0.2 if self.in_terminal else 10):
             return
         self.said = now
