@@ -100,7 +100,7 @@ def predict(
 def read_views(
     model: Network, annotations: AnnotationSet, crops: Crops, count: int, progress: Progress | None = None
 ) -> NDArray[np.float32]:
-    """Positions of all instances as `count` views of each show them, (V, N, K, 2) in image pixels.
+    """Positions of all instances as `count` views of each show them, (V, N, K, 2) in image pixels, NaN where none is.
 
     The first view is the crop as it is, the others are turned, scaled and shifted a little; every second one is
     mirrored where the scheme has mirror pairs.  Their mean is nearer to the truth than any of them, and their scatter

@@ -20,7 +20,7 @@ SMALLER = [word for setting in [*SMALL, "training.images=32", "refine.last=i01"]
 
 
 @pytest.fixture(scope="module")
-def cleaned(rendered, tmp_path_factory):
+def cleaned(rendered, every_peak_counts, tmp_path_factory):
     """What `lmk clean` leaves."""
     out = tmp_path_factory.mktemp("cleaned") / "out"
     truth = f"data.truth={rendered}/truth/truth.csv"

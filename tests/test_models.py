@@ -25,8 +25,22 @@ def test_a_network_comes_back_with_its_weights_and_says_the_same(small, tmp_path
     back = load_model(tmp_path / "model", scheme)
 
     with torch.inference_mode():
-        assert torch.equal(back.locate(images), model.locate(images))
+        torch.testing.assert_close(back.locate(images), model.locate(images), rtol=0, atol=0, equal_nan=True)
         assert back.locate(images).shape == (2, 68, 2)
+
+
+def test_a_heatmap_without_a_peak_is_no_position(small):
+    model = build_model(small.model, load_scheme("ibug68"), 0).eval()
+    size = small.model.heatmap_size
+    flat, peaked = torch.zeros(size, size), torch.zeros(size, size)
+    peaked[10, 20] = 12.0
+    drawn = torch.stack([flat, peaked])[None].flatten(2).log_softmax(-1).view(1, 2, size, size)
+    model.log_heatmaps = lambda images: drawn
+
+    [[nowhere, somewhere]] = model.locate(torch.zeros(1, 3, 64, 64))
+
+    assert nowhere.isnan().all()
+    assert model.to_heatmap(somewhere).tolist() == pytest.approx([20, 10], abs=0.1)
 
 
 def test_a_checkpoint_of_another_scheme_is_refused(small, tmp_path):

@@ -118,8 +118,8 @@ def log_probabilities(logits: Tensor) -> Tensor:
     return logits.float().flatten(2).log_softmax(-1).view_as(logits)
 
 
-def expected_position(log_maps: Tensor, radius: int) -> Tensor:
-    """Return the mean position of the mass within `radius` pixels of each map's largest value.
+def expected_position(log_maps: Tensor, radius: int) -> tuple[Tensor, Tensor]:
+    """Return the mean position of the mass within `radius` pixels of each map's largest value, and that mass.
 
     A network that is trained on noisy labels draws where they may lie; the mean of that is nearer to their centre than
     its highest pixel, and leaving out what is far away keeps a second mode from pulling.
@@ -129,7 +129,7 @@ def expected_position(log_maps: Tensor, radius: int) -> Tensor:
         radius: half side of the square that counts.
 
     Returns:
-        (B, K, 2) in heatmap pixels.
+        (B, K, 2) in heatmap pixels; (B, K), 1 where all mass is near.
     """
     height, width = log_maps.shape[-2:]
     best = log_maps.flatten(2).argmax(-1)
@@ -139,7 +139,8 @@ def expected_position(log_maps: Tensor, radius: int) -> Tensor:
     inside = ((rows >= 0) & (rows < height))[..., :, None] & ((columns >= 0) & (columns < width))[..., None, :]
     flat = rows.clamp(0, height - 1)[..., :, None] * width + columns.clamp(0, width - 1)[..., None, :]
     mass = log_maps.flatten(2).gather(-1, flat.flatten(2)).exp().view(flat.shape) * inside
-    mass = mass / mass.sum((-2, -1), keepdim=True)
+    total = mass.sum((-2, -1))
+    mass = mass / total[..., None, None]
     x = (mass.sum(-2) * columns).sum(-1)
     y = (mass.sum(-1) * rows).sum(-1)
-    return torch.stack([x, y], -1)
+    return torch.stack([x, y], -1), total

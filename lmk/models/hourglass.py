@@ -14,6 +14,7 @@ from lmk.config import HourglassParams
 from lmk.kernels.heatmap import chi_square, cross_entropy, expected_position, log_probabilities
 
 LOSSES = {"cross_entropy": cross_entropy, "chi_square": chi_square}
+PEAK = 0.1  # least part of a heatmap's mass around its highest pixel; a flat one has 0.02 there
 
 
 class Block(nn.Module):
@@ -130,12 +131,16 @@ class StackedHourglass(nn.Module):
         return log_probabilities(self(images)[-1])
 
     def locate(self, images: Tensor) -> Tensor:
-        """(B, 3, S, S) to points (B, K, 2) in parts of the crop."""
-        return self.decode(self.log_heatmaps(images))
+        """(B, 3, S, S) to points (B, K, 2) in parts of the crop, NaN where a heatmap has no peak."""
+        place, mass = self._peaks(self.log_heatmaps(images))
+        return self.from_heatmap(place).masked_fill(mass[..., None] < PEAK, torch.nan)
 
     def decode(self, log_maps: Tensor) -> Tensor:
         """Log-probabilities (B, K, H, H) to points (B, K, 2) in parts of the crop."""
-        return self.from_heatmap(expected_position(log_maps, radius=max(2, round(3 * self.sigma))))
+        return self.from_heatmap(self._peaks(log_maps)[0])
+
+    def _peaks(self, log_maps: Tensor) -> tuple[Tensor, Tensor]:
+        return expected_position(log_maps, radius=max(2, round(3 * self.sigma)))
 
     def to_heatmap(self, points: Tensor) -> Tensor:
         """Parts of the crop to heatmap pixels."""

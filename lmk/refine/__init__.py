@@ -10,6 +10,8 @@ from torch import Tensor
 from lmk.config import AlignmentParams
 from lmk.kernels.search import Found, search
 
+PEAK = 0.1  # of a heatmap, at least, in parts of a perfect one's; noise three times sigma still leaves 0.3
+
 
 class Refiner(Protocol):
     """Find one position a map.
@@ -28,9 +30,9 @@ class Refiner(Protocol):
 
 
 def align(log_maps: Tensor, observed: Tensor, agreed: Tensor, sigma: float, params: AlignmentParams) -> Found:
-    """Move each label to where observation and heatmap agree (Eq. 8)."""
+    """Move each label to where observation and heatmap agree (Eq. 8); without a peak in reach, nowhere."""
     pixel = 256 / log_maps.shape[-1]  # how many pixels of a 256-pixel heatmap one of ours is
-    return search(
+    found = search(
         log_maps,
         observed,
         sigma=sigma,
@@ -39,6 +41,13 @@ def align(log_maps: Tensor, observed: Tensor, agreed: Tensor, sigma: float, para
         per_pixel=max(1, round(pixel / params.step)),
         prior_weight=params.prior_weight,
         floor=params.floor,
+    )
+    stays = found.peak < PEAK
+    return found._replace(
+        points=torch.where(stays[:, None], observed, found.points),
+        prior_cost=found.prior_cost.masked_fill(stays, 0),
+        chi2=torch.where(stays, found.chi2_observed, found.chi2),
+        at_edge=found.at_edge & ~stays,
     )
 
 

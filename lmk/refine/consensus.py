@@ -22,6 +22,7 @@ from lmk.kernels.suspicion import suspect
 Array = NDArray[np.float64]
 TURNS = 2
 SAMPLE = 4000  # instances that show how errors hang together; more would say the same
+READABLE = 0.5  # part of the views that have to show a point
 DOUBT = 0.5  # from here on, a point is rather a gross error than not
 
 
@@ -39,23 +40,33 @@ def agree(human: AnnotationSet, views: NDArray[np.float32], learn: NDArray[np.bo
 
     Args:
         human: the labels as they came.
-        views: (V, N, K, 2) readings in the image's pixels.
+        views: (V, N, K, 2) readings in the image's pixels, NaN where a view shows none.  A point that half of the views
+            do not show stays where it is, and says nothing about others.
         learn: (N,) whose human points teach how noisy humans are; the others are judged by it.
     """
     scheme, count = human.scheme, len(human.instances)
     unit = human.boxes[:, None, 2:] / 256
-    reading = views.mean(0, dtype=np.float64) / unit
+    seen: NDArray[np.bool_] = np.isfinite(views[..., 0])
+    readable = np.asarray(seen.mean(0) >= READABLE)
+    labelled = human.labelled & readable
+    total = np.where(seen[..., None], views, 0).sum(0, dtype=np.float64)
+    mean = total / np.maximum(seen.sum(0), 1)[..., None]
+    reading = np.where(readable[..., None], mean, np.nan_to_num(human.points)) / unit
     axes = _axes(scheme.tangents(reading))
-    labelled = human.labelled
-    points = human.points / unit
+    points = np.where(labelled[..., None], human.points / unit, np.nan)
+
+    def apart(view: int, chosen: NDArray[np.int64]) -> Tensor:
+        offsets = views[view][chosen] / unit[chosen] - reading[chosen]
+        return _turned(axes[chosen], np.where(seen[view][chosen][..., None], offsets, 0.0))
+
     residual = _turned(axes, np.where(labelled[..., None], points - reading, 0.0))
     there = torch.from_numpy(np.repeat(labelled, 2, axis=1))
     square = torch.zeros_like(residual)
-    for view in views:
-        square += _turned(axes, view / unit - reading) ** 2
+    for view in range(len(views)):
+        square += apart(view, np.arange(count)) ** 2
     variance = scatter(square / (len(views) - 1), there)
     some = np.unique(np.linspace(0, count - 1, SAMPLE).astype(np.int64))
-    parts = torch.stack([_turned(axes[some], view[some] / unit[some] - reading[some]) for view in views])
+    parts = torch.stack([apart(view, some) for view in range(len(views))])
     together = correlation(parts, variance[some], there[some])
     teaches = torch.from_numpy(learn.copy())
     trust = there.double()
@@ -70,7 +81,12 @@ def agree(human: AnnotationSet, views: NDArray[np.float32], learn: NDArray[np.bo
         found = settle(residual - habit, variance, together, trust, teaches, found)
     settled = (reading + _turned_back(axes, found.shift)) * unit
     error = np.sqrt(_paired(found.variance, count).sum(-1)) * unit[..., 0]
-    return Agreement(np.where(labelled[..., None], settled, np.nan), error, judged.score, judged.reason)
+    return Agreement(
+        np.where(labelled[..., None], settled, human.points),
+        np.where(labelled, error, np.nan),
+        judged.score,
+        judged.reason,
+    )
 
 
 def _axes(along: Array) -> Array:

@@ -126,3 +126,22 @@ def test_points_without_a_label_stay_without_one(truth):
     assert np.isnan(found.points[gone]).all()
     assert np.isfinite(found.points[~gone]).all()
     assert (found.suspicion[gone] == 0).all()
+
+
+def test_a_point_that_the_views_do_not_show_stays_and_harms_no_other(truth):
+    human, gross = labels(truth, "default")
+    views, everybody = readings(truth), np.ones(COUNT, bool)
+    hidden = views.copy()
+    hidden[:9, :50, 8] = np.nan  # of 16
+    hidden[:3, 50:100, 8] = np.nan
+    hidden[:, :, 62] = np.nan  # a landmark that the detector never learnt
+
+    found, whole = agree(human, hidden, everybody), agree(human, views, everybody)
+
+    np.testing.assert_array_equal(found.points[:50, 8], human.points[:50, 8])
+    np.testing.assert_array_equal(found.points[:, 62], human.points[:, 62])
+    assert (found.suspicion[:50, 8] == 0).all()
+    assert np.isnan(found.error[:50, 8]).all()
+    rest = ~gross
+    rest[:50, 8] = rest[:, 62] = False
+    assert missed(found.points, truth, rest) < 1.02 * missed(whole.points, truth, rest)

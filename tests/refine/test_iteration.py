@@ -79,7 +79,7 @@ def test_a_worse_network_stops_the_alternation_and_the_labels_are_repeated(run):
     assert model_digest(paths.model("i03")) == model_digest(paths.model("i01"))
 
 
-def test_without_the_rule_it_goes_on(run):
+def test_without_the_rule_it_goes_on(run, every_peak_counts):
     first, paths = run(1)
     write_annotations(
         type(first)(first.table, first.scheme, {**first.provenance, "disagreement": 1e-3}), paths.annotations("i01")

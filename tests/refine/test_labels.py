@@ -13,7 +13,7 @@ from lmk.errors import ModelError, UnknownName
 from lmk.fitting import cut_crops
 from lmk.models import build_model
 from lmk.models.hourglass import StackedHourglass
-from lmk.refine import REFINERS, WHOLE_SET
+from lmk.refine import REFINERS, WHOLE_SET, align
 from lmk.refine.consensus import DOUBT
 from lmk.refine.labels import judge_the_judge, refine_labels
 
@@ -143,7 +143,7 @@ def test_a_regressor_cannot_judge_and_an_unknown_refiner_is_named(refine, human)
         refine("aline")
 
 
-def test_consensus_judges_all_human_points_and_moves_those_of_train(refine, human):
+def test_consensus_judges_all_human_points_and_moves_those_of_train(refine, human, every_peak_counts):
     table = human.table.copy()
     table.loc[7, ["x", "y", "visibility"]] = [np.nan, np.nan, 0]
     labels = AnnotationSet(table, human.scheme, {})
@@ -178,3 +178,21 @@ def test_a_network_that_knows_noise_by_heart_is_told_from_a_better_one():
     assert good["by_heart"] < 0.1
     assert 0.25 < parrot["by_heart"] < 0.4
     assert judge_the_judge(np.full((3, 4), np.nan), None)["disagreement"] == 0
+
+
+@pytest.mark.parametrize("strength", [0.0, 0.5, 1.0])
+def test_a_heatmap_without_a_peak_moves_nothing(strength, small):
+    random = torch.Generator().manual_seed(5)
+    noise = strength * torch.randn(40, 64, 64, generator=random)
+    maps = noise.flatten(1).log_softmax(-1).view_as(noise)
+    maps[0, 30, 33] = 4.0
+    maps[0] = maps[0].flatten().log_softmax(0).view(64, 64)
+    observed = 12 + 40 * torch.rand(40, 2, generator=random)
+    observed[0] = torch.tensor([31.0, 31.0])
+
+    found = align(maps, observed, observed, 1.5, small.alignment)
+
+    assert torch.equal(found.points[1:], observed[1:])
+    assert torch.equal(found.chi2[1:], found.chi2_observed[1:])
+    assert not found.prior_cost[1:].any()
+    assert not torch.equal(found.points[0], observed[0])
