@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -63,13 +62,16 @@ def human(rendered: Path) -> AnnotationSet:
     return ingest(rendered / "faces", "pts", load_scheme("ibug68"), 1.25)
 
 
-@pytest.fixture(scope="module")
-def every_peak_counts() -> Iterator[None]:
-    """Networks of a second's training draw no peaks yet; what they draw is taken for one, till the module ends."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("lmk.models.hourglass.PEAK", 0.0)
-        patch.setattr("lmk.refine.PEAK", 0.0)
-        yield
+def count_every_peak(patch: pytest.MonkeyPatch) -> None:
+    """Networks of a second's training draw no peaks yet; take what they draw for one."""
+    patch.setattr("lmk.models.hourglass.PEAK", 0.0)
+    patch.setattr("lmk.refine.PEAK", 0.0)
+
+
+@pytest.fixture
+def every_peak_counts(monkeypatch: pytest.MonkeyPatch) -> None:
+    """For one test."""
+    count_every_peak(monkeypatch)
 
 
 @pytest.fixture(scope="session")

@@ -14,13 +14,20 @@ import pytest
 
 from lmk.cli import main, parser
 from lmk.store import read_annotations, write_annotations
-from tests.conftest import ROOT, SMALL
+from tests.conftest import ROOT, SMALL, count_every_peak
 
 SMALLER = [word for setting in [*SMALL, "training.images=32", "refine.last=i01"] for word in ("--set", setting)]
 
 
+@pytest.fixture(scope="module", autouse=True)
+def every_peak_counts():
+    with pytest.MonkeyPatch.context() as patch:
+        count_every_peak(patch)
+        yield
+
+
 @pytest.fixture(scope="module")
-def cleaned(rendered, every_peak_counts, tmp_path_factory):
+def cleaned(rendered, tmp_path_factory):
     """What `lmk clean` leaves."""
     out = tmp_path_factory.mktemp("cleaned") / "out"
     truth = f"data.truth={rendered}/truth/truth.csv"
