@@ -78,7 +78,7 @@ def project(rendered, tmp_path_factory):
     for file in ("dvc.yaml", ".dvcignore", ".gitignore"):
         shutil.copy(ROOT / file, project / file)
     shutil.copytree(rendered, project / "data")
-    params = load_params(ROOT / "params.yaml", [*SMALL, "training.images=400"])
+    params = load_params(ROOT / "params.yaml", [*SMALL, "training.images=400", "alignment.stop=false"])
     (project / "params.yaml").write_text(yaml.safe_dump(params.model_dump(), sort_keys=False))
     run(project, "git", "init", "-q")
     run(project, sys.executable, "-m", "dvc", "init", "-q")
