@@ -90,16 +90,25 @@ def test_projecting_on_the_shape_space_keeps_turned_copies_and_calms_noise():
 def test_the_page_says_what_the_cells_say(tmp_path):
     def cell(rival, seed, *errors):
         steps = [{"clean": error, "gross": None} for error in errors]
-        return {"bench": "A", "rival": rival, "seed": seed, "errors": steps, "damaged": 0.5, "seconds": 60.0}
+        return {
+            "bench": "A",
+            "rival": rival,
+            "seed": seed,
+            "errors": steps,
+            "damaged": 0.5,
+            "seconds": 30.0,
+            "cores": 2,
+        }
 
     cells = [cell("human", seed, 4.0) for seed in (1, 2, 3)]
     cells += [cell("ours", seed, 4.0, 1.2, last) for seed, last in ((1, 0.9), (2, 1.0), (3, 1.26))]
 
-    write_page(cells, tmp_path, 2)
+    write_page(cells, tmp_path)
 
     page = (tmp_path / "label_truth.md").read_text()
     assert "| **ours** (`lmk clean`, defaults) | 1.000 | -75.0 % | - | 0.50 % | 60 |" in page
     assert "+5.00 % at most" in page
+    assert "took 0.5 minutes on two cores" in page
     assert "Asked: -75 %; found: -75.0 %" in page
     assert json.loads((tmp_path / "label_truth.json").read_text())["A"]["ours"]["each"] == [0.9, 1.0, 1.26]
     assert (tmp_path / "images" / "label_truth_A.svg").read_text().count("<rect") == 3

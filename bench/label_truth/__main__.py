@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
 import sys
 import time
 from collections.abc import Callable
@@ -18,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import torch
 
 from bench.label_truth import rivals
 from bench.label_truth.data import BENCHES, PHOTOGRAPHS, Bench, make, more_annotators, read_truth, with_shared_habit
@@ -77,6 +77,7 @@ def make_cell(name: str, rival: str, seed: int, work: Path) -> dict[str, Any]:
         "errors": [label_errors(points, truth, bench.normaliser) for points in steps],
         "damaged": damaged(steps[-1], human, truth, width),
         "seconds": round(seconds, 1),
+        "cores": torch.get_num_threads(),
     }
     if rival == "ours":
         last = read_annotations(Workspace(cleaned).annotations(params.refine.last))
@@ -137,9 +138,7 @@ def main() -> None:
                     write_json(make_cell(bench, rival, seed, options.work), path)
                     print(f"{bench} {rival} {seed}: {json.loads(path.read_text())['errors'][-1]}", flush=True)
     cells = [json.loads(path.read_text()) for path in sorted((RESULTS / "label_truth").glob("*.json"))]
-    write_page(
-        [cell for cell in cells if cell["profile"] == digest_of(default_profile())], RESULTS, os.cpu_count() or 1
-    )
+    write_page([cell for cell in cells if cell["profile"] == digest_of(default_profile())], RESULTS)
 
 
 if __name__ == "__main__":

@@ -23,10 +23,9 @@ NAMES = {
     "5 annotators": "mean of 5 annotators",
     "ours": "**ours** (`lmk clean`, defaults)",
 }
-Cells = Mapping[tuple[str, str], Sequence[dict[str, Any]]]
 
 
-def write_page(cells: Sequence[dict[str, Any]], folder: Path, cores: int) -> None:
+def write_page(cells: Sequence[dict[str, Any]], folder: Path) -> None:
     """Write label_truth.json, label_truth.md and its plots."""
     grouped: dict[tuple[str, str], list[dict[str, Any]]] = {}
     for cell in cells:
@@ -40,7 +39,7 @@ def write_page(cells: Sequence[dict[str, Any]], folder: Path, cores: int) -> Non
     for name in benches:
         _write(bars(BENCHES[name].title, table[name]), folder / "images" / f"label_truth_{name}.svg")
     _write(lines({name: table[name]["ours"]["steps"] for name in benches}), folder / "images" / "label_truth_steps.svg")
-    _write(_text(benches, table, grouped, cores), folder / "label_truth.md")
+    _write(_text(benches, table), folder / "label_truth.md")
 
 
 def _write(text: str, path: Path) -> None:
@@ -62,7 +61,8 @@ def _medians(cells: Sequence[dict[str, Any]]) -> dict[str, Any]:
         "each": [round(cell["errors"][-1]["clean"], 4) for cell in sorted(cells, key=lambda cell: int(cell["seed"]))],
         "gross": middle([cell["errors"][-1]["gross"] for cell in cells]),
         "damaged": middle([cell["damaged"] for cell in cells]),
-        "seconds": middle([cell["seconds"] for cell in cells]),
+        "core_seconds": middle([cell["seconds"] * cell["cores"] for cell in cells]),
+        "minutes_on_two_cores": middle([cell["seconds"] / 60 if cell["cores"] == 2 else None for cell in cells]),
         "steps": [middle(step) for step in steps],
         "worst_step": round(max(_worst_step(cell) for cell in cells), 2),
     }
@@ -85,13 +85,14 @@ def _worst_step(cell: dict[str, Any]) -> float:
     return max(later, default=0.0)
 
 
-def _text(benches: Sequence[str], table: Any, grouped: Cells, cores: int) -> str:
+def _text(benches: Sequence[str], table: Any) -> str:
     lines = [
         "# Labels against the truth",
         "",
-        f"By `python -m bench.label_truth`, on {cores} cores.  Mean error of the labels of all points that are "
-        "no gross errors, in % of the distance that faces are measured by; medians over the seeds that are named.  No "
-        "rival sees the truth.  Those that need a network use the last of ours, trained on human labels without the "
+        "By `python -m bench.label_truth`.  Mean error of the labels of all points that are no gross errors, in % of "
+        "the distance that faces are measured by; medians over the seeds that are named.  Core seconds are seconds "
+        "times the cores that a run had; for the rivals, without the network that they share with ours.  No rival sees "
+        "the truth.  Those that need a network use the last of ours, trained on human labels without the "
         "gross errors that ours found: what is compared is what is made of it.",
         "",
         "![errors over iterations](images/label_truth_steps.svg)",
@@ -106,7 +107,7 @@ def _text(benches: Sequence[str], table: Any, grouped: Cells, cores: int) -> str
             "",
             f"![errors of all rivals](images/label_truth_{name}.svg)",
             "",
-            "| labels | error | against human | gross errors | clean points damaged | seconds |",
+            "| labels | error | against human | gross errors | clean points damaged | core seconds |",
             "|---|---|---|---|---|---|",
         ]
         for rival, title in NAMES.items():
@@ -114,7 +115,7 @@ def _text(benches: Sequence[str], table: Any, grouped: Cells, cores: int) -> str
                 row = rows[rival]
                 change = f"{100 * (row['error'] / human - 1):+.1f} %" if human else "-"
                 gross = "-" if row["gross"] is None else f"{row['gross']:.2f}"
-                harm = f"{row['damaged']:.2f} % | {row['seconds']:.0f}"
+                harm = f"{row['damaged']:.2f} % | {row['core_seconds']:.0f}"
                 lines.append(f"| {title} | {row['error']:.3f} | {change} | {gross} | {harm} |")
         ours = rows["ours"]
         steps = " → ".join(f"{step:.3f}" for step in ours["steps"])
@@ -122,6 +123,10 @@ def _text(benches: Sequence[str], table: Any, grouped: Cells, cores: int) -> str
                   f"{ours['worst_step']:+.2f} % at most (asked: +2 %)."]  # fmt: skip
         if human and name in ASKED:
             lines.append(f"Asked: {ASKED[name]:.0f} %; found: {100 * (ours['error'] / human - 1):+.1f} %.")
+        if ours["minutes_on_two_cores"] is not None:
+            lines.append(
+                f"`lmk clean` took {ours['minutes_on_two_cores']:.1f} minutes on two cores with nothing beside."
+            )
         if "shared_habit" in ours:
             lines += [
                 "",

@@ -26,7 +26,7 @@ from lmk.validation import enforce
 from lmk.workspace import Workspace
 
 SAME = 1e-3  # relative difference between two networks' disagreements that says nothing
-MOST_STRETCH = 4.0  # of the epochs of an iteration whose network knows next to nothing by heart
+MOST_STRETCH = 2.0  # of the epochs of an iteration whose network knows next to nothing by heart
 
 
 def run_iteration(

@@ -104,5 +104,5 @@ def test_a_network_that_knows_much_by_heart_sees_each_image_less_often(small):
 
     epochs = [next_training(training, iteration, by_heart).epochs for by_heart in (0.0, 0.02, 0.05, 0.08, 0.5)]
 
-    assert epochs == [240, 150, 60, 38, 30]
+    assert epochs == [120, 120, 60, 38, 30]
     assert next_training(training, iteration, 0.05).images == 1000
