@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas as pd
 from numpy.typing import NDArray
 
 from lmk import __version__
@@ -16,7 +17,7 @@ from lmk.errors import DataError
 from lmk.fitting import cut_crops, fit, held_out, trained_on
 from lmk.images import Crops
 from lmk.inference import keep_memory
-from lmk.models import load_model, model_digest
+from lmk.models import CURVE, load_model, model_digest
 from lmk.progress import Progress
 from lmk.refine import WHOLE_SET
 from lmk.refine.consensus import DOUBT
@@ -26,7 +27,8 @@ from lmk.validation import enforce
 from lmk.workspace import Workspace
 
 SAME = 1e-3  # relative difference between two networks' disagreements that says nothing
-MOST_STRETCH = 2.0  # of the epochs of an iteration whose network knows next to nothing by heart
+MOST_STRETCH = 3.0  # from one training to the next, where the first knows next to nothing by heart
+FEWEST, MOST = 0.5, 4.0  # times `training.epochs`: the bounds of every training after a search
 
 
 def run_iteration(
@@ -63,7 +65,7 @@ def run_iteration(
         labels=human if from_human else paths.annotations(name),
         images=images,
         network=model,
-        training=next_training(training, iteration, refined.provenance["by_heart"]),
+        training=next_training(training, iteration, _epochs_of(judge, refined), refined.provenance["by_heart"]),
         augmentation=augmentation,
         target=paths.model(name),
         work=paths.work,
@@ -75,11 +77,25 @@ def run_iteration(
     remove(unfinished)
 
 
-def next_training(training: TrainingParams, iteration: Iteration, by_heart: float) -> TrainingParams:
-    """The budget after a search: a network that knows little of its labels' noise may see each image more often."""
-    stretch = float(np.clip(training.by_heart / max(by_heart, 1e-6), 0.5, MOST_STRETCH))
+def next_training(training: TrainingParams, iteration: Iteration, epochs: float, by_heart: float) -> TrainingParams:
+    """The budget after a search: each image may be seen more often than before where that taught little of its noise.
+
+    Args:
+        training: what holds for all trainings.
+        iteration: its budget.
+        epochs: how often the last training saw each image.
+        by_heart: what its network knows of the labels' noise.
+    """
+    stretch = min(training.by_heart / max(by_heart, 1e-6), MOST_STRETCH)
+    most = np.clip(epochs * stretch, FEWEST * training.epochs, MOST * training.epochs)
     budget = trained_on(training, iteration.images, iteration.learning_rate)
-    return budget.model_copy(update={"epochs": max(1, round(training.epochs * stretch))})
+    return budget.model_copy(update={"epochs": max(1, round(most))})
+
+
+def _epochs_of(model: Path, annotations: AnnotationSet) -> float:
+    """How often a network has seen each image in its last training."""
+    images = pd.read_csv(model / CURVE)["images"].max()
+    return float(np.nan_to_num(images) / annotations.in_split("train").sum())
 
 
 def starts_from_human(alignment: AlignmentParams, iteration: Iteration) -> bool:

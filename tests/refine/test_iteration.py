@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 
 import numpy as np
+import pandas as pd
 import pytest
 
 from lmk.config import Iteration
@@ -98,11 +99,33 @@ def test_no_budget_after_a_search_keeps_the_network(run):
     assert one.read_bytes() == other.read_bytes()
 
 
-def test_a_network_that_knows_much_by_heart_sees_each_image_less_often(small):
+@pytest.mark.parametrize(
+    ("before", "by_heart", "epochs"),
+    [
+        (20.0, 0.0, 60),  # at most three times as many as before
+        (20.0, 0.04, 25),
+        (20.0, 0.05, 20),
+        (20.0, 0.5, 20),  # at least half of what section training says
+        (100.0, 0.02, 160),  # at most four times that
+        (100.0, 0.1, 50),
+        (0.0, 0.01, 20),  # nothing was trained before
+    ],
+)
+def test_a_network_that_knows_much_by_heart_sees_each_image_less_often(small, before, by_heart, epochs):
     iteration = Iteration(prev="i00", refiner="consensus", images=1000, learning_rate=1e-3)
-    training = small.training.model_copy(update={"epochs": 60, "by_heart": 0.05})
+    training = small.training.model_copy(update={"epochs": 40, "by_heart": 0.05})
 
-    epochs = [next_training(training, iteration, by_heart).epochs for by_heart in (0.0, 0.02, 0.05, 0.08, 0.5)]
+    budget = next_training(training, iteration, before, by_heart)
 
-    assert epochs == [120, 120, 60, 38, 30]
-    assert next_training(training, iteration, 0.05).images == 1000
+    assert budget.epochs == epochs
+    assert budget.images == 1000
+
+
+def test_the_next_training_starts_from_how_often_the_last_one_saw_each_image(run, human, small):
+    refined, paths = run(1, images=24)
+    seen = pd.read_csv(paths.model("i00") / "curve.csv")["images"].max() / human.in_split("train").sum()
+    iteration = Iteration(prev="i00", refiner="consensus", images=24, learning_rate=1e-3)
+
+    epochs = taught(paths, "i01")["parameters"]["training"]["epochs"]
+
+    assert epochs == next_training(small.training, iteration, seen, refined.provenance["by_heart"]).epochs
