@@ -34,6 +34,7 @@ format: $(STAMP)
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
 
-# What was made, and not what it was made from: the environment and DVC's cache stay.
+# What was made, and not what it was made from: the environment, DVC's cache and people's decisions stay.
 clean:
-	rm -rf artifacts build dvc_plots *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	find artifacts -mindepth 1 -maxdepth 1 ! -name decisions -exec rm -rf {} +
+	rm -rf build dvc_plots *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis

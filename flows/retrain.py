@@ -8,6 +8,7 @@ cannot differ from `dvc.yaml`.  Without the decorators this is still a working s
 from __future__ import annotations
 
 import argparse
+import json
 import logging
 import os
 import re
@@ -36,6 +37,7 @@ from prefect.settings import PREFECT_API_URL, get_current_settings, temporary_se
 
 REPO = Path(__file__).resolve().parents[1]
 REPORT = "artifacts/report/index.html"
+AUDIT = "artifacts/audit.json"
 SERVER_TIMEOUT = 120  # seconds
 RETRY_AFTER = [5.0, 30.0, 120.0, 600.0]  # seconds
 # What DVC says of a lock that another process holds: the repository's, or one on a stage's files.
@@ -53,7 +55,8 @@ runs and their reports in a browser.  To use one that stays:
   prefect server start
   export PREFECT_API_URL=http://127.0.0.1:4200/api
 
-exit code: 0 done, 1 a stage failed (the last line says why), 2 a command line that cannot be parsed
+exit code: 0 done, 1 a stage failed (the last line says why), 2 a command line that cannot be parsed, 3 a gate of the
+audit is broken (the last line says which)
 """
 
 
@@ -63,6 +66,10 @@ class StageFailed(Exception):
     def __init__(self, line: str, *, passing: bool = False) -> None:
         super().__init__(line)
         self.passing = passing  # another try may do better: a lock, a process that was killed
+
+
+class GateBroken(StageFailed):
+    """The audit found what must not pass."""
 
 
 class Done(NamedTuple):
@@ -99,18 +106,31 @@ def reproduce(repo: str, stage: str) -> Done:
 
 @flow(name="retrain", log_prints=True)
 def retrain(repo: str = str(REPO)) -> None:
-    """Bring every stage up to date in the order of the graph, and say what came of it."""
+    """Bring every stage up to date in the order of the graph, and say what came of it.
+
+    Where a gate of the audit is broken, nothing is built on these labels: the run fails with the gates' names.
+    """
     stages = order(repo)
     done: list[Done] = []
     try:
         for stage in stages:
-            done.append(reproduce(repo, stage))  # noqa: PERF401 (what is done before a failure is reported)
+            done.append(reproduce(repo, stage))
+            if stage == "audit":
+                stop_at_broken_gates(repo)
     finally:
         create_markdown_artifact(summary(repo, stages, done), key="retrain", description="Stages and metrics")
 
 
+def stop_at_broken_gates(repo: str) -> None:
+    """Read the audit's verdict, and raise GateBroken if it says no."""
+    gates = json.loads((Path(repo) / AUDIT).read_text(encoding="utf-8"))["gates"]
+    said = [f"gate {gate['name']} broken: {gate['condition']}" for gate in gates if gate["broken"]]
+    if said:
+        raise GateBroken(f"audit: {'; '.join(said)}")
+
+
 def order(repo: str) -> list[str]:
-    """All stages and data sources, each after what it needs."""
+    """All stages and data sources, each after what it needs; the audit before what could wait for its verdict."""
     graph: TopologicalSorter[str] = TopologicalSorter()
     for line in dvc(repo, "dag", "--dot"):
         match re.findall(r'"([^"]+)"', line):
@@ -118,7 +138,13 @@ def order(repo: str) -> list[str]:
                 graph.add(after, before)
             case [stage]:
                 graph.add(stage)
-    return list(graph.static_order())
+    graph.prepare()
+    found: list[str] = []
+    while graph.is_active():
+        ready = sorted(graph.get_ready(), key=lambda stage: stage != "audit")
+        found += ready
+        graph.done(*ready)
+    return found
 
 
 def summary(repo: str, stages: Sequence[str], done: Sequence[Done]) -> str:
@@ -272,7 +298,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
                 keep(repo, cron=options.cron)
     except StageFailed as reason:
         print(reason, file=sys.stderr)
-        return 1
+        return 3 if isinstance(reason, GateBroken) else 1
     return 0
 
 

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from lmk.annotations import AnnotationSet
+from lmk.audit.numbers import audited
 from lmk.audit.report import write_report
 from lmk.config import Params
 from lmk.errors import DataError
@@ -14,6 +15,7 @@ from lmk.evaluation import label_metrics
 from lmk.fitting import cut_crops, fit
 from lmk.images import image_root
 from lmk.ingest import ingest
+from lmk.ledger import accepted
 from lmk.progress import Progress
 from lmk.refine.iteration import run_iteration
 from lmk.scheme import load_scheme
@@ -77,6 +79,12 @@ def clean(source: Path, params: Params, out: Path) -> Workspace:
     if truth is not None:
         metrics = label_metrics(sets, truth, params.evaluation)
         write_json(metrics, paths.metrics)
+    write_annotations(accepted(sets[params.refine.last], paths.decisions), paths.labels)
+    found, verdicts = audited(paths, params.refine.chain(), params.audit.gates)
+    write_json(found, paths.audit)
+    for gate in verdicts:
+        if gate.broken:
+            print(f"{gate}; `lmk audit {out}` says more", file=sys.stderr)
     write_report(sets, images, metrics, paths.report, paths.data_docs_links(sets))
     return paths
 

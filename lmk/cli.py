@@ -179,8 +179,78 @@ def parser() -> argparse.ArgumentParser:
         "-o", "--output", type=Path, required=True, metavar="TARGET", help="a new folder, or a file for csv"
     )
 
+    audit = add(
+        "audit",
+        _audit,
+        "say what moved, what moved as a whole, and whether it may stay",
+        "Drift of every iteration in DIR against the human labels, along and across contours; what moved together: a "
+        "landmark, a contour, one split or annotator; and the gates: conditions in SQL that the last iteration must "
+        "not meet. Exits with 3 when a gate is broken. docs/audit.md explains every number.",
+    )
+    _folder(audit)
+    audit.add_argument(
+        "--by", help="also the last iteration's numbers by landmark, contour, split, annotator, source, …"
+    )
+    audit.add_argument(
+        "--fail-on",
+        action="append",
+        default=[],
+        metavar="SQL",
+        help="one more gate, as in 'percent > 25' or 'avg(drift) > 3'; may be repeated",
+    )
+    audit.add_argument("--json", action="store_true", help="for programs")
+    _parameters(audit)
+
+    query = add(
+        "query",
+        _query,
+        "ask the iterations a question in SQL",
+        "Table `points` has one row for each labelled point in each iteration, `instances` one for each instance; "
+        "`findings`, `decisions` and `labels` (what holds of each point) are there too. docs/audit.md has the columns. "
+        "Example: lmk query DIR \"SELECT name, avg(drift) FROM points WHERE iteration = 'i01' GROUP BY name\"",
+    )
+    _folder(query)
+    query.add_argument("question", metavar="SQL", help="one SELECT")
+    query.add_argument("--json", action="store_true", help="for programs")
+
+    for action, what, more in (
+        (
+            "accept",
+            "accept what an iteration says of points, whatever later ones say",
+            "Accepted points stay where they are now, and later iterations take them as certain.",
+        ),
+        (
+            "revert",
+            "take points back to the human label, whatever later iterations say",
+            "They are the human's again, to the last bit, and later iterations take them as certain.",
+        ),
+    ):
+        decide = add(
+            action,
+            _decide,
+            what,
+            f"{more} Decisions are small files in DIR/decisions, none of which is ever changed; to take one back, "
+            "decide again. Columns for --where are those of `points` in docs/audit.md.",
+        )
+        _folder(decide)
+        decide.add_argument("--where", required=True, metavar="SQL", help="which points, as in 'across > 8'")
+        decide.add_argument("--iteration", metavar="iNN", help="whose values are judged (default: the last)")
+        decide.add_argument("--reason", metavar="TEXT", help="kept with the decision")
+        decide.add_argument("--by", metavar="NAME", help="who decides (default: who is logged in)")
+        decide.add_argument("--dry-run", action="store_true", help="only say which points it would be")
+        decide.set_defaults(action=action)
+
+    labels = add(
+        "labels",
+        _labels,
+        "write the labels that hold",
+        "The last iteration's, but for points that somebody has decided on with `lmk accept` or `lmk revert`.",
+    )
+    _folder(labels)
+    labels.add_argument("-o", "--output", type=Path, required=True, metavar="SET.parquet")
+
     log = add("log", _log, "list the iterations in a folder", "Parent, parameters, counts, mean and p95 drift of each.")
-    log.add_argument("dir", type=Path, metavar="DIR", help="what `lmk clean` wrote, or artifacts/ of a pipeline")
+    _folder(log)
     log.add_argument("--json", action="store_true", help="for programs")
 
     review = add(
@@ -190,7 +260,7 @@ def parser() -> argparse.ArgumentParser:
         "One line for each: a point at its neighbour's place, a contour that is shifted, sides that are swapped. From "
         "the last iteration in a folder; needs the refiner consensus, the default.",
     )
-    review.add_argument("dir", type=Path, metavar="DIR", help="what `lmk clean` wrote, or artifacts/ of a pipeline")
+    _folder(review)
     review.add_argument("--json", action="store_true", help="for programs")
 
     diff = add(
@@ -209,6 +279,10 @@ def _source(sub: argparse.ArgumentParser) -> None:
     sub.add_argument("source", type=Path, metavar="SRC", help="folder of images and labels, or one file of labels")
     sub.add_argument("--format", help=f"what SRC is: {', '.join(FORMATS)} (default: as the parameters say, pts)")
     sub.add_argument("--scheme", help="what the points mean: a name such as ibug68, or your own .json file")
+
+
+def _folder(sub: argparse.ArgumentParser) -> None:
+    sub.add_argument("dir", type=Path, metavar="DIR", help="what `lmk clean` wrote, or artifacts/ of a pipeline")
 
 
 def _parameters(sub: argparse.ArgumentParser) -> None:
@@ -405,6 +479,60 @@ def _export(arguments: argparse.Namespace) -> None:
     annotations = read_annotations(arguments.set)
     WRITERS[arguments.format](annotations, arguments.output)
     print(f"{arguments.output}: {len(annotations.instances)} instances as {arguments.format}")
+
+
+def _audit(arguments: argparse.Namespace) -> None:
+    from lmk.audit.gates import stop_if_broken
+    from lmk.audit.numbers import audited, format_audit
+    from lmk.workspace import Workspace
+
+    paths = Workspace(arguments.dir)
+    gates = {**_load(arguments).audit.gates, **{f"--fail-on {text}": text for text in arguments.fail_on}}
+    found, verdicts = audited(paths, list(paths.files()), gates, arguments.by)
+    print(json.dumps(found, indent=2) if arguments.json else f"{format_audit(found)}\n")
+    stop_if_broken(verdicts)
+    if not arguments.json:
+        print(f"{len(verdicts)} gates hold")
+
+
+def _query(arguments: argparse.Namespace) -> None:
+    from lmk.audit.sql import asking
+    from lmk.workspace import Workspace
+
+    with asking(Workspace(arguments.dir)) as questions:
+        answer = questions.ask(arguments.question)
+    if arguments.json:
+        print(answer.to_json(orient="records", indent=2))
+    else:
+        print(answer.to_string(index=False) if len(answer) else "no rows")
+
+
+def _decide(arguments: argparse.Namespace) -> None:
+    from lmk.audit.deciding import decide, format_decided
+    from lmk.workspace import Workspace
+
+    rows, file = decide(
+        Workspace(arguments.dir),
+        arguments.action,
+        arguments.where,
+        arguments.iteration,
+        arguments.by,
+        arguments.reason,
+        arguments.dry_run,
+    )
+    print(format_decided(rows, arguments.action, file))
+
+
+def _labels(arguments: argparse.Namespace) -> None:
+    from lmk.ledger import accepted
+    from lmk.store import read_annotations, write_annotations
+    from lmk.workspace import Workspace
+
+    paths = Workspace(arguments.dir)
+    last = list(paths.files().values())[-1]
+    labels = accepted(read_annotations(last), paths.decisions)
+    write_annotations(labels, arguments.output)
+    print(f"{arguments.output}: {last.stem}, {labels.provenance['decided']} points as they were decided")
 
 
 def _log(arguments: argparse.Namespace) -> None:

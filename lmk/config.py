@@ -190,6 +190,12 @@ class ValidationParams(Section):
     outside: NonNegativeFloat  # how far a point may lie outside its image, parts of the box
 
 
+class AuditParams(Section):
+    """What the labels of the last iteration must not be."""
+
+    gates: dict[Name, str]  # conditions in SQL over the table `points`; docs/audit.md
+
+
 class Params(Section):
     """A whole parameter file."""
 
@@ -202,6 +208,7 @@ class Params(Section):
     downstream: DownstreamParams
     evaluation: EvaluationParams
     validation: ValidationParams
+    audit: AuditParams
 
 
 class _Loader(yaml.SafeLoader):

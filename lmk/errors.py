@@ -48,3 +48,13 @@ class ModelError(LmkError):
 
 class ValidationFailed(LmkError):
     """A set of annotations did not pass the gate; the message names the first offenders."""
+
+
+class QueryError(LmkError):
+    """A question in SQL that cannot be answered, or that would do more than ask."""
+
+
+class GateBroken(LmkError):
+    """An audit found what the user wants to be stopped by."""
+
+    exit_code = 3

@@ -23,7 +23,7 @@ import pyarrow.parquet as pq
 
 from lmk.annotations import COLUMNS, EVIDENCE, OPTIONAL, AnnotationSet
 from lmk.errors import DataError, FormatError
-from lmk.scheme import parse_scheme
+from lmk.scheme import LandmarkScheme, parse_scheme
 
 VERSION = 1
 _KEY = b"lmk"
@@ -143,14 +143,22 @@ def _to_arrow(column: pd.Series[Any], kind: pa.DataType) -> pa.Array:
 
 def read_annotations(path: Path) -> AnnotationSet:
     """Read a set that `write_annotations` wrote."""
-    if not path.is_file():
-        raise DataError(f"{path}: no such annotation set; `lmk ingest` makes one")
-    try:
+    _, scheme, provenance = read_header(path)
+    with _whole(path):
         # Strict about what is there; a damaged page surfaces as an ArrowException or an OSError.
         table = pq.read_table(path, memory_map=False)
-    except (pa.ArrowException, OSError, ValueError) as cause:
-        raise FormatError(f"{path}: not a whole Parquet file ({' '.join(str(cause).split())[:120]})") from cause
-    metadata = table.schema.metadata or {}
+    frame = pd.DataFrame({name: _from_arrow(table[name]) for name in table.column_names})
+    annotations = AnnotationSet(frame, scheme, provenance)
+    _check_rows(annotations, path)
+    return annotations
+
+
+def read_header(path: Path) -> tuple[int, LandmarkScheme, dict[str, Any]]:
+    """The number of rows of a set, its scheme and its provenance, without its points."""
+    if not path.is_file():
+        raise DataError(f"{path}: no such annotation set; `lmk ingest` makes one")
+    with _whole(path), pq.ParquetFile(path) as file:
+        rows, metadata = file.metadata.num_rows, file.schema_arrow.metadata or {}
     if _KEY not in metadata:
         raise FormatError(f"{path}: a Parquet file, but not an annotation set of lmk; `lmk ingest` makes one")
     try:
@@ -162,10 +170,29 @@ def read_annotations(path: Path) -> AnnotationSet:
         raise FormatError(
             f"{path}: written by a newer lmk (version {version} of the file, this one reads {VERSION}); upgrade lmk"
         )
-    frame = pd.DataFrame({name: _from_arrow(table[name]) for name in table.column_names})
-    annotations = AnnotationSet(frame, parse_scheme(scheme, where=str(path)), provenance)
-    _check_rows(annotations, path)
-    return annotations
+    return rows, parse_scheme(scheme, where=str(path)), provenance
+
+
+def read_parts(path: Path, rows: int, columns: list[str] | None = None) -> Iterator[pa.Table]:
+    """The table of a set, so many rows at a time."""
+    with _whole(path), pq.ParquetFile(path) as file:
+        kept: list[pa.RecordBatch] = []
+        for batch in file.iter_batches(batch_size=rows, columns=columns):
+            kept.append(batch)
+            while (there := sum(map(len, kept))) >= rows:
+                table = pa.Table.from_batches(kept)
+                yield table.slice(0, rows).combine_chunks()
+                kept = table.slice(rows).to_batches() if there > rows else []
+        if kept:
+            yield pa.Table.from_batches(kept).combine_chunks()
+
+
+@contextmanager
+def _whole(path: Path) -> Iterator[None]:
+    try:
+        yield
+    except (pa.ArrowException, OSError, ValueError) as cause:
+        raise FormatError(f"{path}: not a whole Parquet file ({' '.join(str(cause).split())[:120]})") from cause
 
 
 def _check_rows(annotations: AnnotationSet, path: Path) -> None:

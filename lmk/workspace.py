@@ -44,6 +44,21 @@ class Workspace:
         return {f"validation of {name}": f"data_docs/{name}/summary.html" for name in iterations}
 
     @property
+    def decisions(self) -> Path:
+        """What people have decided, in a folder for each iteration that was judged; see lmk/ledger.py."""
+        return self.root / "decisions"
+
+    @property
+    def labels(self) -> Path:
+        """The labels that hold: the last iteration's with the decisions in place."""
+        return self.root / "labels.parquet"
+
+    @property
+    def audit(self) -> Path:
+        """What moved, and what the gates say."""
+        return self.root / "audit.json"
+
+    @property
     def metrics(self) -> Path:
         """Errors against the truth and against human labels."""
         return self.root / "metrics.json"
@@ -69,9 +84,13 @@ class Workspace:
         """The sets of a schedule, from the human labels to the last one."""
         return {name: read_annotations(self.annotations(name)) for name in refine.chain()}
 
-    def read_all(self) -> dict[str, AnnotationSet]:
-        """All sets that are there, for people who look into a folder without its parameters."""
-        files = sorted((self.root / "annotations").glob("i[0-9][0-9].parquet"))
-        if not files:
+    def files(self) -> dict[str, Path]:
+        """The files of all sets that are there, for people who look into a folder without its parameters."""
+        found = sorted((self.root / "annotations").glob("i[0-9][0-9].parquet"))
+        if not found:
             raise DataError(f"{self.root}: no annotations/i00.parquet in it; name the folder that `lmk clean` wrote")
-        return {file.stem: read_annotations(file) for file in files}
+        return {file.stem: file for file in found}
+
+    def read_all(self) -> dict[str, AnnotationSet]:
+        """All sets that are there."""
+        return {name: read_annotations(file) for name, file in self.files().items()}

@@ -20,7 +20,7 @@ from lmk.evaluation import ALWAYS, check_normaliser
 from lmk.scheme import load_scheme
 from pipelines.paths import PARAMS, Paths
 
-STAGES = ("ingest", "validate", "baseline", "refine", "downstream", "evaluate", "report")
+STAGES = ("ingest", "validate", "baseline", "refine", "audit", "labels", "downstream", "evaluate", "report")
 
 
 def stage_function(name: str) -> Callable[..., None]:

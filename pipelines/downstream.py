@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from lmk.config import AugmentationParams, DataParams, DownstreamParams, RefineParams, TrainingParams
+from lmk.config import AugmentationParams, DataParams, DownstreamParams, TrainingParams
 from lmk.fitting import fit, trained_on
 from lmk.images import image_root
 from lmk.store import remove
@@ -16,24 +16,23 @@ def downstream(
     downstream: DownstreamParams,
     training: TrainingParams,
     augmentation: AugmentationParams,
-    refine: RefineParams,
     paths: Paths,
 ) -> None:
     """Train every model twice, with the same seed and budget."""
     budget = trained_on(training, downstream.images, downstream.learning_rate).model_copy(update={"held_out": 0.0})
     unfinished = [
         fit(
-            labels=paths.annotations(iteration),
+            labels=source,
             images=image_root(Path(data.root)),
             network=network,
             training=budget,
             augmentation=augmentation,
-            target=paths.downstream(model, labels),
+            target=paths.downstream(model, name),
             work=paths.work,
-            title=f"{model} on {labels} labels",
+            title=f"{model} on {name} labels",
         )
         for model, network in downstream.models.items()
-        for labels, iteration in (("human", "i00"), ("refined", refine.last))
+        for name, source in (("human", paths.annotations("i00")), ("refined", paths.labels))
     ]
     # Kept until all are trained: DVC deletes the finished ones when it runs a killed stage again.
     for folder in unfinished:

@@ -31,4 +31,7 @@ def refine(
 ) -> None:
     """Write the labels and the network of iteration `name`."""
     images = image_root(Path(data.root))
+    # The next iteration depends on what is decided of this one, so there has to be a folder, for everybody who clones.
+    (paths.decisions / name).mkdir(parents=True, exist_ok=True)
+    (paths.decisions / name / ".gitkeep").touch()
     run_iteration(name, iteration, images, model, training, augmentation, alignment, validation, paths)

@@ -57,6 +57,11 @@ def test_every_command_and_option_is_explained():
         "refine",
         "evaluate",
         "export",
+        "audit",
+        "query",
+        "accept",
+        "revert",
+        "labels",
         "log",
         "suspects",
         "diff",
@@ -74,6 +79,61 @@ def test_clean_leaves_labels_models_metrics_and_the_report(cleaned):
     assert json.loads((cleaned / "metrics.json").read_text())["labels"]["i01"]["interocular"]["nme"] > 0
     assert "<html" in (cleaned / "report" / "index.html").read_text()
     assert not list((cleaned / ".work").glob("*/checkpoint.safetensors"))
+
+
+def test_clean_leaves_the_audit_and_the_labels_that_hold(cleaned):
+    assert json.loads((cleaned / "audit.json").read_text())["gates"]
+    held, last = (read_annotations(cleaned / name) for name in ("labels.parquet", "annotations/i01.parquet"))
+    np.testing.assert_array_equal(held.points, last.points)
+
+
+def test_an_audit_says_what_moved_and_a_broken_gate_is_exit_code_3(cleaned, capsys):
+    assert main(["audit", str(cleaned), "--by", "contour", "--set", "audit.gates={}"]) == 0
+    text = capsys.readouterr().out
+    assert "i01" in text
+    assert "jaw" in text
+    assert "0 gates hold" in text
+
+    fail_on = ["--fail-on", "drift >= 0", "--fail-on", "avg(drift) > 1e9", "--fail-on", "SELECT true"]
+    assert main(["audit", str(cleaned), "--json", "--set", "audit.gates={far: percent < 0}", *fail_on]) == 3
+    said = capsys.readouterr()
+    gates = {gate["name"]: gate["broken"] for gate in json.loads(said.out)["gates"]}
+    assert gates == {
+        "far": False, "--fail-on drift >= 0": True, "--fail-on avg(drift) > 1e9": False, "--fail-on SELECT true": True,
+    }  # fmt: skip
+    lines = [line for line in said.err.splitlines() if line.startswith("lmk: gate")]
+    assert [line.split(" broken: ")[1] for line in lines] == ["drift >= 0 (816 points)", "SELECT true"]
+
+
+def test_questions_are_answered_as_a_table_and_as_json(cleaned, capsys):
+    question = "SELECT iteration, count(*) AS n FROM points GROUP BY iteration ORDER BY iteration"
+    assert main(["query", str(cleaned), question]) == 0
+    assert capsys.readouterr().out.split() == ["iteration", "n", "i00", "1360", "i01", "1360"]
+    assert main(["query", str(cleaned), question, "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)[1] == {"iteration": "i01", "n": 1360}
+    assert main(["query", str(cleaned), "SELECT x FROM points WHERE false"]) == 0
+    assert capsys.readouterr().out == "no rows\n"
+    assert "not one SELECT" in fails(capsys, "query", cleaned, "DROP TABLE points")
+
+
+def test_decisions_go_into_the_labels_and_can_be_taken_back(cleaned, tmp_path, capsys):
+    folder, out = shutil.copytree(cleaned, tmp_path / "out"), tmp_path / "held.parquet"
+    human, last = (read_annotations(folder / f"annotations/{name}.parquet") for name in ("i00", "i01"))
+    train = last.in_split("train")
+
+    assert main(["revert", str(folder), "--where", "landmark < 5", "--reason", "beards", "--dry-run"]) == 0
+    assert not list((folder / "decisions").glob("*/*.parquet"))
+    assert main(["revert", str(folder), "--where", "landmark < 5", "--reason", "beards"]) == 0
+    assert main(["accept", str(folder), "--where", "landmark = 2", "--by", "me"]) == 0
+    assert main(["labels", str(folder), "-o", str(out)]) == 0
+
+    held = read_annotations(out)
+    back = [0, 1, 3, 4]
+    np.testing.assert_array_equal(held.points[:, back], human.points[:, back])
+    np.testing.assert_array_equal(held.points[:, [2, *range(5, 68)]], last.points[:, [2, *range(5, 68)]])
+    assert (held.points[train][:, 2] != human.points[train][:, 2]).any()
+    assert "100 points as they were decided" in capsys.readouterr().out
+    assert "no point of i01 meets it" in fails(capsys, "accept", folder, "--where", "landmark = 99")
 
 
 def test_clean_again_trains_nothing(rendered, cleaned, capsys):

@@ -5,12 +5,16 @@ from __future__ import annotations
 import re
 import shlex
 
+import numpy as np
 import pytest
 
+from lmk.audit.deciding import decide
+from lmk.audit.sql import asking
 from lmk.cli import parser
 from lmk.config import HourglassParams, Params, ResNetParams
 from lmk.scheme import known_schemes, parse_scheme
 from lmk.store import write_annotations
+from lmk.workspace import Workspace
 from tests.conftest import ROOT
 
 README = (ROOT / "README.md").read_text()
@@ -21,10 +25,10 @@ def commands(text, program):
     return [shlex.split(line.split("#")[0]) for line in lines]
 
 
-def test_every_lmk_command_of_the_readme_is_one():
-    found = commands(README, "lmk")
+def test_every_lmk_command_of_the_docs_is_one():
+    found = commands(README, "lmk") + commands((ROOT / "docs" / "audit.md").read_text(), "lmk")
 
-    assert len(found) >= 3
+    assert len(found) >= 8
     for words in found:
         parser().parse_args(words)
 
@@ -74,3 +78,43 @@ def test_the_python_of_the_docs_runs(human, tmp_path, monkeypatch, capsys):
     exec(compile(code, "annotation-sets.md", "exec"), {})
 
     assert capsys.readouterr().out == "ibug68 i00\n"
+
+
+QUESTIONS = re.findall(r"```sql\n(.*?)```", (ROOT / "docs" / "audit.md").read_text(), re.S)
+
+
+@pytest.fixture(scope="module")
+def asked(human, tmp_path_factory):
+    """Two iterations with evidence, and a decision on the last one."""
+    folder = Workspace(tmp_path_factory.mktemp("asked"))
+    write_annotations(human, folder.annotations("i00"))
+    shape = human.labelled.shape
+    random = np.random.default_rng(0)
+    for number in (1, 2):
+        numbers = {name: random.uniform(0, 1, shape) for name in ("chi2", "peak", "error", "suspicion", "spread")}
+        evidence = {**numbers, "at_edge": numbers["peak"] > 0.9}
+        moved = human.points + random.normal(0, 1, human.points.shape)
+        write_annotations(human.moved(moved, number, evidence, {}), folder.annotations(f"i{number:02d}"))
+    decide(folder, "revert", "landmark = 3", None, "me", "seen", dry_run=False)
+    with asking(folder) as questions:
+        yield questions
+
+
+@pytest.mark.parametrize("question", QUESTIONS)
+def test_the_questions_of_the_docs_have_answers(asked, question):
+    assert len(asked.ask(question)) > 0
+
+
+def test_there_are_five_questions():
+    assert len(QUESTIONS) == 5
+
+
+def test_every_column_of_the_tables_is_explained(asked):
+    text = (ROOT / "docs" / "audit.md").read_text()
+    named = set(re.findall(r"`(\w+)`", text[text.index("## The tables") : text.index("## Five questions")]))
+
+    tables = [name for (name,) in asked.rows("SELECT table_name FROM information_schema.tables")]
+    columns = [name for (name,) in asked.rows("SELECT column_name FROM information_schema.columns")]
+
+    assert {"points", "instances", "findings", "decisions", "labels"} == set(tables)
+    assert set(tables) | set(columns) <= named

@@ -75,6 +75,10 @@ def test_outs_and_deps_are_the_paths_that_the_code_spells():
         str(paths.annotations("${item.prev}")),
         str(paths.model("${item.prev}")),
     } <= set(refine["deps"])
+    assert str(paths.decisions / "${item.prev}") in refine["deps"]
+    assert outs("audit") == [str(paths.audit)]
+    assert outs("labels") == [str(paths.labels)]
+    assert str(paths.labels) in stage("downstream")["deps"]
     assert paths.downstream("m", "human").parent == Path(outs("downstream")[0])
     assert [str(paths.metrics)] == [next(iter(entry)) for entry in stage("evaluate")["metrics"]]
     assert paths.plot("x").parent == Path(outs("evaluate")[0])
@@ -84,7 +88,7 @@ def test_outs_and_deps_are_the_paths_that_the_code_spells():
 def test_what_must_survive_a_rerun_lies_outside_the_outs():
     made = [Path(out) for name in STAGES for out in outs(name)]
 
-    for kept in (Paths().work, Paths().rejected, Paths().data_docs("i00")):
+    for kept in (Paths().work, Paths().rejected, Paths().data_docs("i00"), Paths().decisions):
         assert not any(out == kept or out in kept.parents or kept in out.parents for out in made), kept
 
 

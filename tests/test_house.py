@@ -22,7 +22,7 @@ ROOMS = [
     ["lmk.scheme", "lmk.config"],
     ["lmk.annotations"],
     ["lmk.store", "lmk.images"],
-    ["lmk.formats", "lmk.workspace"],
+    ["lmk.formats", "lmk.workspace", "lmk.ledger"],
     ["lmk.models", "lmk.ingest", "lmk.synth", "lmk.truth", "lmk.validation"],
     ["lmk.dataset"],
     ["lmk.inference"],

@@ -1,12 +1,18 @@
-"""The mean shape of a set: something to draw the landmarks on when no single image would do."""
+"""Shapes of instances: their mean, how far one is from what shapes usually are, how far from its own mirror image.
+
+Points are complex numbers here, x + iy: a turn and a change of size are then one factor.
+"""
 
 from __future__ import annotations
+
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
 Floats = NDArray[np.float64]
 ROUNDS = 4  # the mean settles after two
+KEPT = 0.95  # of the variance of shapes, by the directions of their space
 
 
 def mean_shape(points: Floats) -> Floats:
@@ -19,14 +25,12 @@ def mean_shape(points: Floats) -> Floats:
         (K, 2) with the longer side of its bounds 1 and its corner at the origin, turned as the shapes are on average;
         NaN for a point that no shape has.
     """
-    shapes = points[..., 0] + 1j * points[..., 1]
-    there = np.isfinite(shapes)
-    shapes, there = shapes[there.any(axis=1)], there[there.any(axis=1)]
-    filled = np.where(there, shapes, 0)
+    filled, there = _complex(points)
+    filled, there = filled[there.any(axis=1)], there[there.any(axis=1)]
     # Start from the shape with the most points: every other one shares some with it.
     start = int(there.sum(axis=1).argmax())
     mean, known = filled[start], there[start]
-    turns = np.ones(len(shapes), complex)
+    turns = np.ones((len(filled), 1), complex)
     for _ in range(ROUNDS):
         moved, turns = _onto(filled, there, mean, known)
         count = there.sum(axis=0)
@@ -39,10 +43,69 @@ def mean_shape(points: Floats) -> Floats:
     return np.asarray((result - low) / max(float((high - low).max()), 1e-12))
 
 
+@dataclass(frozen=True)
+class ShapeSpace:
+    """What the shapes of a set have in common: their mean, and the directions in which they differ."""
+
+    mean: NDArray[np.complex128]  # (K,) with the longer side of its bounds 1
+    known: NDArray[np.bool_]  # (K,)
+    directions: Floats  # (C, 2 K) orthonormal
+
+    def distance(self, points: Floats) -> Floats:
+        """(N,) root mean square of what is left of a shape after similarity and directions, in % of its longer side.
+
+        A missing point counts as where the mean has it.
+        """
+        apart = _apart(points, self.mean, self.known)
+        left = apart - apart @ self.directions.T @ self.directions
+        return np.asarray(100 * np.sqrt((left**2).sum(1) / max(int(self.known.sum()), 1)))
+
+
+def shape_space(points: Floats) -> ShapeSpace:
+    """The space that shapes, (N, K, 2), span but for a twentieth of their variance."""
+    mean = mean_shape(points)
+    known = np.isfinite(mean[:, 0])
+    filled = np.where(known, mean[:, 0] + 1j * mean[:, 1], 0)
+    _, size, directions = np.linalg.svd(_apart(points, filled, known), full_matrices=False)
+    share = np.cumsum(size**2) / max(float((size**2).sum()), 1e-12)
+    return ShapeSpace(filled, known, directions[: int(np.searchsorted(share, KEPT)) + 1])
+
+
+def _apart(points: Floats, mean: NDArray[np.complex128], known: NDArray[np.bool_]) -> Floats:
+    """(N, 2 K) by what shapes differ from the mean once they lie on it."""
+    filled, there = _complex(points)
+    moved, _ = _onto(filled, there, mean, known)
+    apart = np.where(there & known, moved - mean, 0)
+    return np.concatenate([apart.real, apart.imag], axis=1)
+
+
+def asymmetry(points: Floats, flip: NDArray[np.int64]) -> Floats:
+    """(N,) root mean square distance of the points, (N, K, 2), from their mirror image laid over them; pixels.
+
+    Args:
+        points: NaN where missing; a point counts when it and its partner are there.
+        flip: (K,) the partner of each point.
+    """
+    filled, there = _complex(points)
+    mirrored, seen = -filled.conj()[:, flip], there[:, flip]
+    moved, _ = _onto(mirrored, seen, filled, there)
+    both = there & seen
+    square = np.where(both, abs(moved - filled) ** 2, 0).sum(1)
+    count = both.sum(1)
+    return np.asarray(np.sqrt(np.divide(square, count, out=np.full(len(points), np.nan), where=count > 0)))
+
+
+def _complex(points: Floats) -> tuple[NDArray[np.complex128], NDArray[np.bool_]]:
+    """(N, K) positions, 0 where there is none, and where there is one."""
+    shapes = points[..., 0] + 1j * points[..., 1]
+    there = np.isfinite(shapes)
+    return np.where(there, shapes, 0), there
+
+
 def _onto(
     shapes: NDArray[np.complex128], there: NDArray[np.bool_], mean: NDArray[np.complex128], known: NDArray[np.bool_]
 ) -> tuple[NDArray[np.complex128], NDArray[np.complex128]]:
-    """Least-squares similarity of each shape, (N, K), onto the mean, (K,); returns shapes and turns, (N,)."""
+    """Least-squares similarity of each shape, (N, K), onto the mean, (K,) or (N, K); shapes and turns, (N, 1)."""
     weight = there & known
     count = np.maximum(weight.sum(axis=1, keepdims=True), 1)
     centre = np.where(weight, shapes, 0).sum(axis=1, keepdims=True) / count
@@ -52,4 +115,4 @@ def _onto(
     product = (from_centre.conj() * np.where(weight, mean - target, 0)).sum(axis=1)
     # A shape that shares a single point with the mean can only be shifted.
     turn = np.divide(product, power, out=np.ones(len(shapes), complex), where=(power > 0) & (abs(product) > 0))
-    return (shapes - centre) * turn[:, None] + target, turn
+    return (shapes - centre) * turn[:, None] + target, turn[:, None]

@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from lmk import __version__
+from lmk import __version__, ledger
 from lmk.annotations import AnnotationSet
 from lmk.config import AlignmentParams, AugmentationParams, HourglassParams, Iteration, TrainingParams, ValidationParams
 from lmk.errors import DataError
@@ -52,15 +52,20 @@ def run_iteration(
     human, previous, judge = paths.annotations("i00"), paths.annotations(iteration.prev), paths.model(iteration.prev)
     if crops is None:
         crops = cut_crops(read_annotations(human), images, model.input_size)
-    refined = search_labels(human, previous, judge, images, training, alignment, iteration, name, crops)
+    decided = ledger.read(paths.decisions, before=name)
+    refined = search_labels(human, previous, judge, images, training, alignment, iteration, name, crops, decided)
     start = human if starts_from_human(alignment, iteration) else previous
-    check_refined(refined, start, alignment, validation, name, paths.data_docs(name), paths.rejected)
+    check_refined(refined, start, alignment, validation, name, paths.data_docs(name), paths.rejected, decided)
     write_annotations(refined, paths.annotations(name))
     if refined.provenance["stopped"]:
         with replacing(paths.model(name)) as temporary:
             shutil.copytree(judge, temporary)
         return
     from_human = alignment.teach == "human"
+    if from_human and len(decided):
+        observed, _ = ledger.with_decisions(read_annotations(human), decided)
+        human = paths.work / "observed" / f"{name}.parquet"
+        write_annotations(observed, human)
     unfinished = fit(
         labels=human if from_human else paths.annotations(name),
         images=images,
@@ -116,11 +121,12 @@ def check_refined(
     name: str,
     docs: Path | None,
     rejected: Path,
+    decided: pd.DataFrame | None = None,
 ) -> None:
-    """Refuse a set that no refiner can have made of the set at `start`."""
+    """Refuse a set that no refiner can have made of the set at `start`, with the decisions in place."""
     bounded = refined.provenance["refiner"] not in WHOLE_SET and not refined.provenance["stopped"]
     to_the_corner = float(np.hypot(alignment.window, alignment.window) / 2) if bounded else None
-    observed = read_annotations(start)
+    observed, _ = ledger.with_decisions(read_annotations(start), ledger.nothing() if decided is None else decided)
     enforce(refined, validation, docs, rejected=rejected, name=name, observed=observed, reach=to_the_corner)
 
 
@@ -134,10 +140,16 @@ def search_labels(
     iteration: Iteration,
     name: str,
     crops: Crops | None = None,
+    decided: pd.DataFrame | None = None,
 ) -> AnnotationSet:
-    """The labels of one iteration: what the last model's heatmaps make of the last labels."""
+    """The labels of one iteration: what the last model's heatmaps make of the last labels.
+
+    A point that somebody has decided on (`lmk.ledger`) is where it was decided to be: no human label is trusted more.
+    """
     keep_memory()
-    before, first = read_annotations(previous), read_annotations(human)
+    decided = ledger.nothing() if decided is None else decided
+    before, _ = ledger.with_decisions(read_annotations(previous), decided)
+    first, fixed = ledger.with_decisions(read_annotations(human), decided)
     keys = ["image", "instance", "landmark"]
     if not before.table[keys].equals(first.table[keys]):
         raise DataError(f"{human} and {previous}: not the same images and instances; name the human labels of this set")
@@ -152,6 +164,8 @@ def search_labels(
         "parameters": alignment.model_dump(),
         "stopped": before.provenance.get("stopped"),
     }
+    if len(decided):
+        provenance["decisions"] = digest_of(decided.to_dict("records"))
     if alignment.stop and provenance["stopped"]:
         seen = {key: before.provenance[key] for key in ("disagreement", "by_heart")}
         return _repeated(before, number, {**provenance, **seen})
@@ -169,12 +183,28 @@ def search_labels(
         Progress(f"searching labels of {name}", "images"),
         Progress(f"reading views for {name}", "images"),
     )
+    refined = _held(refined, first, fixed)
     was, now = before.provenance.get("disagreement"), refined.provenance["disagreement"]
     if alignment.stop and was is not None and now > (1 + SAME) * was:
         prev = iteration.prev
         why = f"{prev} was kept: the network trained after it agrees less, or knows more by heart ({now} after {was})"
         return _repeated(before, number, {**refined.provenance, "stopped": why})
     return refined
+
+
+def _held(refined: AnnotationSet, decided: AnnotationSet, fixed: NDArray[np.bool_]) -> AnnotationSet:
+    """The set with some points, (N, K), where they were decided to be; a person has looked, so none is suspected."""
+    if not fixed.any():
+        return refined
+    there = fixed.reshape(-1)
+    table = refined.table
+    table = table.assign(
+        x=table["x"].where(~there, decided.table["x"]),
+        y=table["y"].where(~there, decided.table["y"]),
+        suspicion=table["suspicion"].where(~there, 0.0),
+        reason=table["reason"].where(~there, None),
+    )
+    return AnnotationSet(table, refined.scheme, refined.provenance)
 
 
 def _repeated(kept: AnnotationSet, number: int, provenance: dict[str, Any]) -> AnnotationSet:

@@ -6,35 +6,13 @@ import json
 import math
 
 import numpy as np
-import pandas as pd
 import pytest
 
-from lmk.annotations import AnnotationSet, make_set
+from lmk.annotations import AnnotationSet
 from lmk.audit.drift import compare, format_compare, format_log, log_rows, paired, searched
 from lmk.errors import DataError, SchemeError
 from lmk.scheme import load_scheme, parse_scheme
-
-# An open contour, a closed one that starts at a point of the first, and a point on none.
-SCHEME = parse_scheme('{"name": "odd", "points": 8, "contours": [[0, 1, 2, 3], [3, 4, 5, 6, 3]]}', "odd")
-
-
-def make(images, points, scheme=SCHEME, instances=None, **columns) -> AnnotationSet:
-    """A set of one instance an image (or as numbered), points (N, K, 2)."""
-    count = scheme.size
-    table = pd.DataFrame(
-        {
-            "image": np.repeat(np.array(images, dtype=object), count),
-            "instance": np.repeat(instances if instances is not None else np.zeros(len(images), int), count),
-            "landmark": np.tile(np.arange(count), len(images)),
-            "x": points[..., 0].reshape(-1),
-            "y": points[..., 1].reshape(-1),
-        }
-    )
-    return make_set(table.assign(**columns), scheme, {"producer": "test"}, "here")
-
-
-def scattered(count, seed, scheme=SCHEME):
-    return np.random.default_rng(seed).uniform(0, 200, (count, scheme.size, 2))
+from tests.audit.sets import make, scattered
 
 
 def slow_distances(a: AnnotationSet, b: AnnotationSet) -> dict[int, dict[str, list[float]]]:

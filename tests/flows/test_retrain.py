@@ -5,6 +5,7 @@ Everything here is a process of its own, started in a session of its own and end
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import signal
@@ -38,6 +39,16 @@ stages:
     cmd: cat data/a > i00.txt
     deps: [data]
     outs: [i00.txt]
+"""
+AUDIT = """
+  audit:
+    cmd: mkdir -p artifacts && cp verdict.json artifacts/audit.json
+    deps: [i02.txt, verdict.json]
+    outs: [artifacts/audit.json]
+  another:
+    cmd: cp i02.txt another.txt
+    deps: [i02.txt]
+    outs: [another.txt]
 """
 GOOD = "from pathlib import Path\nPath('metrics.json').write_text('{\"error\": 1.625}')\n"
 BAD = "import sys\nsys.stderr.write('reading\\ndata/7.pts: body has 67 points\\n')\nprint('bye')\nsys.exit(1)\n"
@@ -280,3 +291,22 @@ def test_a_server_that_is_not_there_is_one_line(tmp_path):
     assert (done.returncode, done.stdout) == (1, "")
     assert done.stderr.startswith("http://127.0.0.1:9/api: no Prefect server answers there; start it")
     assert done.stderr.count("\n") == 1
+
+
+def test_a_broken_gate_stops_what_would_be_built_on_the_labels(server, project):
+    _, env = server
+    (project / "dvc.yaml").write_text(STAGES + AUDIT)
+    gates = [{"name": name, "condition": f"avg({name}) > 1", "broken": name == "drift"} for name in ("step", "drift")]
+    (project / "verdict.json").write_text(json.dumps({"gates": gates}))
+
+    done = retrain(project, env)
+
+    assert done.returncode == 3
+    assert done.stderr.splitlines()[-1] == "audit: gate drift broken: avg(drift) > 1"
+    assert (project / "i02.txt").exists()
+    assert not (project / "another.txt").exists()
+    assert not (project / "metrics.json").exists()
+
+    (project / "verdict.json").write_text(json.dumps({"gates": [{**gate, "broken": False} for gate in gates]}))
+    assert retrain(project, env).returncode == 0
+    assert (project / "metrics.json").exists()

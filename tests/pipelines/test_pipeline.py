@@ -77,6 +77,8 @@ def project(rendered, tmp_path_factory):
         shutil.copytree(ROOT / folder, project / folder, ignore=ignore)
     for file in ("dvc.yaml", ".dvcignore", ".gitignore"):
         shutil.copy(ROOT / file, project / file)
+    (project / "artifacts" / "decisions" / "i00").mkdir(parents=True)
+    (project / "artifacts" / "decisions" / "i00" / ".gitkeep").touch()
     shutil.copytree(rendered, project / "data")
     params = load_params(ROOT / "params.yaml", [*SMALL, "training.images=400", "alignment.stop=false"])
     (project / "params.yaml").write_text(yaml.safe_dump(params.model_dump(), sort_keys=False))
@@ -170,6 +172,30 @@ def test_a_change_of_one_iteration_reruns_it_and_what_follows(project, results):
     assert "refine@i01" not in status
     assert ran(output) == ["refine@i02", "refine@i03"]
     assert "images" in dvc(project, "params", "diff")
+
+
+def test_a_decision_reruns_what_comes_after_the_iteration_that_it_judges(project, results):
+    dvc(project, "repro")
+    untouched = (results / "annotations" / "i01.parquet").read_bytes()
+
+    decided = run(
+        project, sys.executable, "-m", "lmk", "revert", "artifacts", "--where", "landmark = 7", "--iteration", "i02"
+    )
+    output = dvc(project, "repro", "refine@i03", "labels")
+
+    assert "in i02 reverted" in decided
+    assert ran(output) == ["refine@i03", "labels"]
+    human, last = (read_annotations(results / "annotations" / f"{name}.parquet") for name in ("i00", "i03"))
+    assert (last.points[:, 7] == human.points[:, 7]).all()
+    assert (read_annotations(results / "labels.parquet").points[:, 7] == human.points[:, 7]).all()
+
+    run(project, sys.executable, "-m", "lmk", "revert", "artifacts", "--where", "landmark = 8", "--iteration", "i03")
+    assert ran(dvc(project, "repro", "refine@i03", "labels")) == ["labels"]
+
+    run(project, sys.executable, "-m", "lmk", "revert", "artifacts", "--where", "landmark = 9", "--iteration", "i01")
+    assert ran(dvc(project, "repro", "refine@i03", "labels")) == ["refine@i02", "refine@i03", "labels"]
+    assert (results / "annotations" / "i01.parquet").read_bytes() == untouched
+    assert "artifacts/decisions/i01/000003.parquet" in run(project, "git", "status", "--porcelain", "-uall")
 
 
 def test_a_broken_image_leaves_the_labels_of_before(project, results):

@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from lmk import ledger
 from lmk.config import Iteration
 from lmk.fitting import fit
 from lmk.models import WEIGHTS, model_digest
@@ -129,3 +130,58 @@ def test_the_next_training_starts_from_how_often_the_last_one_saw_each_image(run
     epochs = taught(paths, "i01")["parameters"]["training"]["epochs"]
 
     assert epochs == next_training(small.training, iteration, seen, refined.provenance["by_heart"]).epochs
+
+
+def decide(paths, iteration, source, landmarks, action="accept"):
+    """Decide on some landmarks of all images of train, as a set has them."""
+    table = source.table[source.table["landmark"].isin(landmarks) & (source.table["split"] == "train")]
+    rows = table[["image", "instance", "landmark", "x", "y"]].assign(action=action, decided_by="me", why=None)
+    ledger.record(paths.decisions, iteration, rows)
+
+
+def test_a_decided_point_stays_where_it_was_decided_to_be_and_is_what_is_taught(run, every_peak_counts):
+    first, paths = run(1)
+    human = read_annotations(paths.annotations("i00"))
+    decide(paths, "i01", first, [3, 40])
+    decide(paths, "i00", human, [8], "revert")
+    before = paths.annotations("i01").read_bytes()
+
+    second, _ = run(2, stop=False)
+
+    train = human.in_split("train")
+    np.testing.assert_array_equal(second.points[:, [3, 40]], first.points[:, [3, 40]])
+    np.testing.assert_array_equal(second.points[:, 8], human.points[:, 8])
+    assert (second.column("suspicion")[train][:, [3, 8, 40]] == 0).all()
+    assert (second.points[train][:, 10] != human.points[train][:, 10]).any()
+    learnt = read_annotations(paths.work / "observed" / "i02.parquet")
+    assert taught(paths, "i02")["labels"] == digest_of(paths.work / "observed" / "i02.parquet")
+    np.testing.assert_array_equal(learnt.points[:, [3, 40]], first.points[:, [3, 40]])
+    np.testing.assert_array_equal(learnt.points[:, 5], human.points[:, 5])
+    assert paths.annotations("i01").read_bytes() == before
+
+
+def test_a_decision_holds_when_the_alternation_has_stopped_and_with_the_papers_search(run, every_peak_counts):
+    first, paths = run(1)
+    stopped = {**first.provenance, "stopped": "i01 was kept"}
+    write_annotations(type(first)(first.table, first.scheme, stopped), paths.annotations("i01"))
+    decide(paths, "i01", read_annotations(paths.annotations("i00")), [20], "revert")
+
+    repeated, _ = run(2)
+    searched, _ = run(2, refiner="align", stop=False)
+
+    human = read_annotations(paths.annotations("i00"))
+    for labels in (repeated, searched):
+        np.testing.assert_array_equal(labels.points[:, 20], human.points[:, 20])
+        assert labels.provenance["decisions"]
+    np.testing.assert_array_equal(repeated.points[:, 21], first.points[:, 21])
+
+
+def test_decisions_on_an_iteration_and_later_ones_do_not_reach_it(run, human):
+    first, paths = run(1)
+    decide(paths, "i01", human, range(68), "revert")
+    decide(paths, "i02", human, range(68), "revert")
+
+    again, _ = run(1)
+
+    np.testing.assert_array_equal(again.points, first.points)
+    assert "decisions" not in again.provenance

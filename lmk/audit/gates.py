@@ -1,0 +1,66 @@
+"""Gates: conditions in SQL that labels must not meet.
+
+A condition over the columns of one point (`percent > 25`) is met when any point of the last iteration meets it; one
+over all of them (`avg(percent) > 4`) when it is true of them; a whole SELECT when the first cell of its answer is true.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from lmk.audit.sql import Questions, condition
+from lmk.errors import GateBroken, QueryError
+
+_WHERE = "iteration = ? AND searched"
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """What a gate says."""
+
+    name: str
+    condition: str
+    broken: bool
+    points: int | None  # that meet a condition over single points
+
+    def as_json(self) -> dict[str, Any]:
+        """For programs."""
+        return asdict(self)
+
+    def __str__(self) -> str:
+        if not self.broken:
+            return f"gate {self.name} holds: {self.condition}"
+        return f"gate {self.name} broken: {self.condition}" + (f" ({self.points} points)" if self.points else "")
+
+
+def judge(questions: Questions, gates: Mapping[str, str], iteration: str) -> list[Verdict]:
+    """Ask every gate about an iteration's points, as far as it looked at them."""
+    return [_judge(questions, name, text, iteration) for name, text in gates.items()]
+
+
+def _judge(questions: Questions, name: str, text: str, iteration: str) -> Verdict:
+    try:
+        if text.split()[:1] and text.split()[0].lower() in ("select", "with", "from"):
+            rows = questions.rows(text)
+            return Verdict(name, text, bool(rows and rows[0] and rows[0][0]), None)
+        try:
+            [(count,)] = questions.rows(
+                f"SELECT count(*) FROM points WHERE {_WHERE} AND {condition(text)}", [iteration]
+            )
+            return Verdict(name, text, count > 0, int(count))
+        except QueryError as mistake:
+            if "aggregate" not in str(mistake):
+                raise
+        [(met,)] = questions.rows(f"SELECT {condition(text)} FROM points WHERE {_WHERE}", [iteration])
+        return Verdict(name, text, bool(met), None)
+    except QueryError as mistake:
+        raise QueryError(f"gate {name}: {mistake}") from mistake
+
+
+def stop_if_broken(verdicts: Sequence[Verdict]) -> None:
+    """Raise GateBroken with a line for each gate that says no."""
+    said = [str(verdict) for verdict in verdicts if verdict.broken]
+    if said:
+        raise GateBroken("\nlmk: ".join(said))

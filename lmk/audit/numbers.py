@@ -1,0 +1,215 @@
+"""What `lmk audit` says: drift by iteration and by part of the set, what moved as a whole, and how far it has settled.
+
+All numbers are of the points that an iteration looked at, or moved; lengths in pixels of the image and in % of the box.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from lmk.audit.gates import Verdict, judge
+from lmk.audit.sql import Questions, asking
+from lmk.errors import UnknownName
+from lmk.workspace import Workspace
+
+BY = {
+    "landmark": "name", "contour": "contour", "split": '"split"', "annotator": "annotator", "source": "source",
+    "image": "image", "reason": "reason",
+}  # fmt: skip
+_MEANS = {
+    "dx": "avg(dx)",
+    "dy": "avg(dy)",
+    "var_x": "var_samp(dx)",
+    "var_y": "var_samp(dy)",
+    "cov_xy": "covar_samp(dx, dy)",
+    "mean": "avg(drift)",
+    "median": "quantile_cont(drift, 0.5)",
+    "p95": "quantile_cont(drift, 0.95)",
+    "worst": "max(drift)",
+    "percent": "avg(percent)",
+    "percent_p95": "quantile_cont(percent, 0.95)",
+    "along": "avg(along)",
+    "across": "avg(across)",
+    "along_rms": "sqrt(avg(along * along))",
+    "across_rms": "sqrt(avg(across * across))",
+    "step": "avg(step)",
+    "unchanged": "avg(unchanged::INT)",
+    "reversed": "avg(reversed::INT)",
+    "crossing": "avg(crossing::INT)",
+    "at_edge": "avg(at_edge::INT)",
+    "suspected": "avg((suspicion >= 0.5)::INT)",
+}
+_SURE = 1.96  # standard errors on both sides of an interval
+
+
+def audited(
+    paths: Workspace, names: Sequence[str], gates: Mapping[str, str], by: str | None = None
+) -> tuple[dict[str, Any], list[Verdict]]:
+    """The audit of a folder's iterations, and what the gates say of the last one."""
+    with asking(paths, names) as questions:
+        found, verdicts = audit(questions, names, by), judge(questions, gates, names[-1])
+    return {**found, "gates": [verdict.as_json() for verdict in verdicts]}, verdicts
+
+
+def audit(questions: Questions, names: Sequence[str], by: str | None = None) -> dict[str, Any]:
+    """Everything that `lmk audit --json` prints.
+
+    Args:
+        questions: the table of all iterations.
+        names: of the iterations, the human labels first.
+        by: a name in BY, for the last iteration's numbers by part.
+    """
+    if by is not None and by not in BY:
+        raise UnknownName("part to sort by", by, BY)
+    iterations = [_numbers(questions, name, None)[0] for name in names[1:]]
+    for before, row in zip([None, *iterations], iterations, strict=False):
+        # How much of the last step is left in this one: below 1 the labels settle.
+        row["settling"] = row["step"] / before["step"] if before and before["step"] else None
+    found: dict[str, Any] = {
+        "iterations": iterations,
+        "shapes": _shapes(questions),
+        "findings": _records(questions.ask("SELECT * FROM findings")),
+    }
+    if by is not None:
+        found["by"] = {"part": by, "rows": _numbers(questions, names[-1], by) if len(names) > 1 else []}
+    return found
+
+
+def _numbers(questions: Questions, iteration: str, by: str | None) -> list[dict[str, Any]]:
+    """One row for each part, with an interval of its mean drift that counts images, not points."""
+    key = BY[by] if by else "'all'"
+    order = "min(landmark), part" if by == "landmark" else "part"
+    columns = ", ".join(f"{formula} AS {name}" for name, formula in _MEANS.items())
+    where = f"iteration = ? AND searched AND drift IS NOT NULL AND {key} IS NOT NULL"
+    table = questions.ask(
+        f"""
+        SELECT {key} AS part, count(*) AS points, {columns}
+        FROM points WHERE {where} GROUP BY part ORDER BY {order}
+        """,
+        [iteration],
+    )
+    # The mean is a ratio of two sums over images; its variance is that of what each image adds to it.
+    spread = questions.ask(
+        f"""
+        WITH images AS (
+            SELECT {key} AS part, image, count(*) AS n, sum(percent) AS s FROM points WHERE {where} GROUP BY part, image
+        )
+        SELECT part, count(*) AS images,
+               sum(s * s) AS ss, sum(s * n) AS sn, sum(n * n) AS nn, sum(n) AS n, sum(s) AS s
+        FROM images GROUP BY part
+        """,
+        [iteration],
+    )
+    if not len(table):
+        return [{"iteration": iteration, "part": "all", "points": 0, **dict.fromkeys(_MEANS)}] if by is None else []
+    table = table.merge(spread, on="part", how="left")
+    mean = table["s"] / table["n"]
+    square = (table["ss"] - 2 * mean * table["sn"] + mean**2 * table["nn"]).clip(lower=0)
+    error = np.sqrt(square * table["images"] / (table["images"] - 1).where(table["images"] > 1)) / table["n"]
+    table["percent_low"], table["percent_high"] = mean - _SURE * error, mean + _SURE * error
+    return [{"iteration": iteration, **row} for row in _records(table.drop(columns=["ss", "sn", "nn", "n", "s"]))]
+
+
+def _shapes(questions: Questions) -> list[dict[str, Any]]:
+    """How even and how usual shapes are in each iteration, and how many instances changed sides."""
+    table = questions.ask(
+        """
+        SELECT iteration, count(*) AS instances, avg(asymmetry) AS asymmetry, avg(shape_distance) AS shape_distance,
+               count(*) FILTER (swapped) AS swapped
+        FROM instances GROUP BY iteration ORDER BY iteration
+        """
+    )
+    return _records(table)
+
+
+def _records(table: pd.DataFrame) -> list[dict[str, Any]]:
+    """Rows as dicts, None where there is nothing."""
+    rows = table.astype(object).where(table.notna(), None).to_dict("records")
+    return [{str(name): value for name, value in row.items()} for row in rows]
+
+
+def format_audit(found: dict[str, Any]) -> str:
+    """The same for a terminal."""
+    head = (
+        "",
+        "points",
+        "mean",
+        "median",
+        "p95",
+        "worst",
+        "% of box",
+        "along",
+        "across",
+        "step",
+        "same",
+        "back",
+        "cross",
+    )
+    lines = ["drift of the searched points against the first set, in pixels (along, across: root mean square)", ""]
+    lines.append(f"{head[0]:16s}{head[1]:>9s}" + "".join(f"{title:>9s}" for title in head[2:]))
+    lines += [_line(row["iteration"], row) for row in found["iterations"]]
+    lines += ["", "shape        instances  asymmetry, % of box  distance from usual shapes, %  sides exchanged"]
+    for row in found["shapes"]:
+        even = "-" if row["asymmetry"] is None else f"{row['asymmetry']:.3f}"
+        lines.append(
+            f"{row['iteration']:12s}{row['instances']:10d}{even:>21s}{row['shape_distance']:31.3f}{row['swapped']:17d}"
+        )
+    lines += ["", *_findings(found["findings"])]
+    if "by" in found:
+        lines += ["", f"by {found['by']['part']}, last iteration:"]
+        lines += [_line(str(row["part"]), row) for row in found["by"]["rows"]]
+    return "\n".join(lines)
+
+
+def _line(title: str, row: dict[str, Any]) -> str:
+    cells = [
+        _cell(row[name]) for name in ("mean", "median", "p95", "worst", "percent", "along_rms", "across_rms", "step")
+    ]
+    cells += [_share(row[name]) for name in ("unchanged", "reversed", "crossing")]
+    return f"{title:16.16s}{row['points']:9d}" + "".join(f"{cell:>9s}" for cell in cells)
+
+
+def _cell(value: float | None) -> str:
+    return "-" if value is None else f"{value:.3f}"
+
+
+def _share(value: float | None) -> str:
+    return "-" if value is None else f"{100 * value:.1f}%"
+
+
+SHOWN = 10  # findings in a terminal
+
+
+def _findings(found: list[dict[str, Any]]) -> list[str]:
+    if not found:
+        return ["nothing moved as a whole, no landmark, no contour, in no part of the set (false alarms: 5 %)"]
+    lines = ["moved as a whole, most striking first (chance of any false alarm: 5 %):"]
+    lines += [f"  {sentence(row)}" for row in found[:SHOWN]]
+    if len(found) > SHOWN:
+        lines.append(f"  … {len(found)} in all; --json lists them")
+    return lines
+
+
+def sentence(finding: dict[str, Any]) -> str:
+    """A finding in words."""
+    if finding["what"] == "swap":
+        return f"sides exchanged in {finding['images']} instances ({finding['mean_percent']:.2f} %)"
+    who = finding["name"] if finding["what"] == "points" else f"{finding['what']} {finding['name']}"
+    where = f" in {finding['part']}" if finding["part"] else ""
+    size = f"{abs(finding['mean_percent']):.2f} % of the box {_way(finding)}"
+    beyond = {"points": "", "contour": " beyond all points", "landmark": " beyond its contour"}[finding["what"]]
+    return f"{who}{where}: {size}{beyond} (t {finding['t']:.1f}, {finding['images']} images)"
+
+
+def _way(finding: dict[str, Any]) -> str:
+    back = finding["mean_percent"] < 0
+    return {
+        "along": "back along its contour" if back else "along its contour",
+        "across": "across its contour, to the left" if back else "across its contour, to the right",
+        "right": "to the left" if back else "to the right",
+        "down": "up" if back else "down",
+    }[str(finding["direction"])]

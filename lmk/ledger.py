@@ -1,0 +1,140 @@
+"""The ledger: what people have decided about points, and the labels that come of it.
+
+A decision accepts what an iteration says of a point, or goes back to the human label, and stays, whatever later
+iterations say.  Each command's decisions are one small Parquet file in the folder of the iteration that was judged,
+`decisions/iNN/`, written once, under a number of its own; where two of them speak of the same point, the later counts.
+So two people can decide at the same time, a kill leaves a file or none, and to take a decision back is to decide again.
+Nothing that an iteration wrote is ever changed.
+"""
+
+from __future__ import annotations
+
+import os
+import uuid
+from collections.abc import Iterable
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
+from numpy.typing import NDArray
+
+from lmk.annotations import KEYS, AnnotationSet
+from lmk.errors import DataError, FormatError
+from lmk.store import digest_of
+
+ACTIONS = ("accept", "revert")
+SCHEMA = pa.schema(
+    [
+        ("image", pa.string()),
+        ("instance", pa.int32()),
+        ("landmark", pa.int16()),
+        ("action", pa.string()),
+        ("x", pa.float32()),  # where the point is to be; as it stood when it was decided
+        ("y", pa.float32()),
+        ("decided_by", pa.string()),
+        ("why", pa.string()),
+    ]
+)
+_DIGITS = 6  # of a file's number
+
+
+def record(decisions: Path, iteration: str, rows: pd.DataFrame) -> Path:
+    """Write decisions on an iteration as one file, after all that are there.
+
+    Args:
+        decisions: the folder of all decisions.
+        iteration: whose values were judged.
+        rows: the columns of SCHEMA.
+    """
+    if not set(rows["action"]) <= set(ACTIONS):
+        raise DataError(f"an action is {' or '.join(ACTIONS)}, not {sorted(set(rows['action']) - set(ACTIONS))[0]!r}")
+    folder = decisions / iteration
+    folder.mkdir(parents=True, exist_ok=True)
+    temporary = folder / f".{uuid.uuid4().hex}.tmp"
+    try:
+        pq.write_table(pa.Table.from_pandas(rows[SCHEMA.names], SCHEMA, preserve_index=False), temporary)
+        with temporary.open("rb") as file:
+            os.fsync(file.fileno())
+        number = max((_number(path) for path in files(decisions)), default=0)
+        while True:
+            number += 1
+            target = folder / f"{number:0{_DIGITS}d}.parquet"
+            try:
+                os.link(temporary, target)  # unlike a rename, it never takes another's place
+            except FileExistsError:
+                continue
+            return target
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def files(decisions: Path, before: str | None = None) -> list[Path]:
+    """The files of all decisions, earlier ones first; only those on iterations before one, if it is named."""
+    found = [path for path in decisions.glob("i[0-9][0-9]/*.parquet") if path.stem.isdigit()]
+    # Two writers in two folders may have taken the same number at the same moment: the later iteration speaks last.
+    chosen = [path for path in found if before is None or path.parent.name < before]
+    return sorted(chosen, key=lambda path: (_number(path), path.parent.name))
+
+
+def _number(path: Path) -> int:
+    return int(path.stem)
+
+
+def read(decisions: Path, before: str | None = None) -> pd.DataFrame:
+    """All decisions with their `iteration` and `number`, earlier ones first."""
+    return _read(files(decisions, before))
+
+
+def _read(paths: Iterable[Path]) -> pd.DataFrame:
+    tables = []
+    for path in paths:
+        try:
+            table = pq.read_table(path, schema=SCHEMA).to_pandas()
+        except (pa.ArrowException, OSError, ValueError) as cause:
+            raise FormatError(f"{path}: not a file of decisions ({' '.join(str(cause).split())[:100]})") from cause
+        tables.append(table.assign(iteration=path.parent.name, number=_number(path)))
+    return pd.concat(tables, ignore_index=True) if tables else nothing()
+
+
+def nothing() -> pd.DataFrame:
+    """No decisions."""
+    table: pd.DataFrame = SCHEMA.empty_table().to_pandas()
+    return table.assign(iteration=pd.Series(dtype=str), number=pd.Series(dtype=np.int64))
+
+
+def standing(decided: pd.DataFrame) -> pd.DataFrame:
+    """The last decision on each point."""
+    last: pd.DataFrame = decided.drop_duplicates(KEYS, keep="last", ignore_index=True)
+    return last
+
+
+def with_decisions(annotations: AnnotationSet, decided: pd.DataFrame) -> tuple[AnnotationSet, NDArray[np.bool_]]:
+    """The set with every decided point where it was decided to be, and (N, K) which points those are."""
+    flat = np.zeros(len(annotations.table), bool)
+    if not len(decided):
+        return annotations, flat.reshape(annotations.labelled.shape)
+    last = standing(decided)
+    keys = pd.MultiIndex.from_frame(last[KEYS].astype({"image": str, "instance": np.int64, "landmark": np.int64}))
+    table = annotations.table
+    wanted = table[KEYS].astype({"image": str, "instance": np.int64, "landmark": np.int64})
+    place = keys.get_indexer(pd.MultiIndex.from_frame(wanted))
+    flat = (place >= 0) & annotations.labelled.reshape(-1)
+    moved = {name: table[name].where(~flat, last[name].to_numpy(np.float32)[place]) for name in ("x", "y")}
+    changed = AnnotationSet(table.assign(**moved), annotations.scheme, annotations.provenance)
+    return changed, flat.reshape(annotations.labelled.shape)
+
+
+def accepted(last: AnnotationSet, decisions: Path) -> AnnotationSet:
+    """The labels that hold: the last iteration's, but where somebody has decided otherwise."""
+    decided = read(decisions)
+    labels, places = with_decisions(last, decided)
+    provenance = {**last.provenance, "decisions": digest(decisions), "decided": int(places.sum())}
+    return AnnotationSet(labels.table, labels.scheme, provenance)
+
+
+def digest(decisions: Path, before: str | None = None) -> str | None:
+    """A short name for all decisions; None where there are none."""
+    found = files(decisions, before)
+    return digest_of(*[part for path in found for part in (f"{path.parent.name}/{path.name}", path)]) if found else None

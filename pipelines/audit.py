@@ -1,0 +1,14 @@
+"""What moved, what moved as a whole, and what the gates say; whoever runs the pipeline acts on it."""
+
+from __future__ import annotations
+
+from lmk.audit.numbers import audited
+from lmk.config import AuditParams, RefineParams
+from lmk.store import write_json
+from pipelines.paths import Paths
+
+
+def audit(audit: AuditParams, refine: RefineParams, paths: Paths) -> None:
+    """Write the verdict; a broken gate is written down, and stops nothing here."""
+    found, _ = audited(paths, refine.chain(), audit.gates)
+    write_json(found, paths.audit)

@@ -1,0 +1,193 @@
+"""The audit's numbers, against their definitions written out; gates; decisions in bulk."""
+
+from __future__ import annotations
+
+import contextlib
+
+import numpy as np
+import pytest
+
+from lmk import ledger
+from lmk.audit.deciding import decide, format_decided
+from lmk.audit.gates import judge, stop_if_broken
+from lmk.audit.numbers import audit, format_audit, sentence
+from lmk.audit.sql import asking
+from lmk.errors import DataError, GateBroken, QueryError, UnknownName
+from lmk.store import read_annotations
+from tests.audit.sets import SCHEME, folder, make, scattered
+
+COUNT = 24
+
+
+@pytest.fixture
+def paths(tmp_path):
+    """Human labels and two iterations that move every point about two pixels; two instances an image."""
+    images, instances = np.repeat([f"{n:02d}.jpg" for n in range(COUNT // 2)], 2), np.tile([0, 1], COUNT // 2)
+    random = np.random.default_rng(0)
+    human = scattered(COUNT, 0)
+    points = [human, human + random.normal(0, 2, human.shape), human + random.normal(0, 1, human.shape)]
+    splits = np.repeat(np.where(np.arange(COUNT) < 16, "train", "val"), SCHEME.size)
+    columns = {"split": splits, "box_x": 0.0, "box_y": 0.0, "box_size": 100.0}
+    return folder(tmp_path, *(make(images, part, instances=instances, **columns) for part in points))
+
+
+def test_numbers_are_what_their_definitions_say(paths):
+    human, last = (read_annotations(paths.annotations(name)).points for name in ("i00", "i02"))
+    shift = (last - human).reshape(-1, 2)
+    drift = np.linalg.norm(shift, axis=1)
+    by_image = drift.reshape(COUNT // 2, -1)
+    mean = drift.mean()
+    images = len(by_image)
+    spread = np.sqrt(((by_image.sum(1) - mean * by_image.shape[1]) ** 2).sum() * images / (images - 1)) / drift.size
+
+    with asking(paths) as questions:
+        row = audit(questions, list(paths.files()))["iterations"][1]
+
+    assert row["points"] == drift.size
+    expected = {
+        "mean": mean, "median": np.median(drift), "p95": np.percentile(drift, 95), "worst": drift.max(),
+        "dx": shift[:, 0].mean(), "dy": shift[:, 1].mean(), "percent": mean,
+        "var_x": shift[:, 0].var(ddof=1), "cov_xy": np.cov(shift.T)[0, 1],
+        "percent_low": mean - 1.96 * spread, "percent_high": mean + 1.96 * spread,
+    }  # fmt: skip
+    assert {name: row[name] for name in expected} == pytest.approx(expected, rel=1e-4)
+
+
+@pytest.mark.parametrize(("by", "count"), [("landmark", 8), ("contour", 2), ("split", 2), ("image", COUNT // 2)])
+def test_parts_add_up_to_the_whole(paths, by, count):
+    with asking(paths) as questions:
+        found = audit(questions, list(paths.files()), by)
+    rows, whole = found["by"]["rows"], found["iterations"][-1]
+
+    assert len(rows) == count
+    if by != "contour":  # a point is on none
+        assert sum(row["points"] for row in rows) == whole["points"]
+        mean = sum(row["mean"] * row["points"] for row in rows) / whole["points"]
+        assert mean == pytest.approx(whole["mean"])
+    if by == "landmark":
+        assert [row["part"] for row in rows] == list(SCHEME.names)
+
+
+def test_a_part_that_nobody_knows_is_named_with_those_there_are(paths):
+    with asking(paths) as questions, pytest.raises(UnknownName, match="annotator"):
+        audit(questions, list(paths.files()), "colour")
+
+
+def test_labels_that_settle_say_so(paths):
+    with asking(paths) as questions:
+        first, second = audit(questions, list(paths.files()))["iterations"]
+
+    assert first["settling"] is None
+    assert second["settling"] == pytest.approx(second["step"] / first["step"])
+
+
+def test_a_folder_of_human_labels_alone_has_no_drift(paths):
+    for name in ("i01", "i02"):
+        paths.annotations(name).unlink()
+
+    with asking(paths) as questions:
+        found = audit(questions, ["i00"], "landmark")
+
+    assert (found["iterations"], found["by"]["rows"], found["findings"]) == ([], [], [])
+    assert "nothing moved" in format_audit(found)
+
+
+def test_the_terminal_names_iterations_parts_and_findings(paths):
+    with asking(paths) as questions:
+        found = audit(questions, list(paths.files()), "split")
+    found["findings"] = [
+        {"what": "contour", "name": "jaw", "part": "split val", "direction": "along", "images": 9,
+         "mean_percent": -2.0, "t": -9.5, "p": 0.0},
+    ]  # fmt: skip
+
+    text = format_audit(found)
+
+    assert [line.split()[0] for line in text.splitlines() if line[:2] in ("i0", "tr", "va")] == [
+        "i01", "i02", "i00", "i01", "i02", "train", "val",
+    ]  # fmt: skip
+    assert "contour jaw in split val: 2.00 % of the box back along its contour beyond all points" in text
+
+
+@pytest.mark.parametrize(
+    ("what", "direction", "size", "said"),
+    [
+        ("points", "right", 1.0, "all points: 1.00 % of the box to the right (t"),
+        ("points", "down", -1.0, "all points: 1.00 % of the box up (t"),
+        ("landmark", "across", -1.0, "landmark all points: 1.00 % of the box across its contour, to the left beyond"),
+    ],
+)
+def test_findings_in_words(what, direction, size, said):
+    row = {"what": what, "name": "all points", "part": "", "direction": direction, "images": 9, "mean_percent": size}
+
+    assert sentence({**row, "t": 5.0, "p": 0.0}).startswith(said)
+
+
+@pytest.mark.parametrize(
+    ("gate", "is_broken", "points"),
+    [
+        ("drift > 1000", False, 0),
+        ("drift > 0", True, COUNT * SCHEME.size),
+        ("avg(drift) > 1000", False, None),
+        ("avg(drift) > 0.1 -- px", True, None),
+        ("SELECT count(*) > 5 FROM instances", True, None),
+        ("with n as (select count(*) as c from points) select c < 5 from n", False, None),
+    ],
+)
+def test_a_gate_is_a_condition_on_points_on_all_of_them_or_a_whole_question(paths, gate, is_broken, points):
+    with asking(paths) as questions:
+        [verdict] = judge(questions, {"mine": gate}, "i02")
+
+    assert (verdict.broken, verdict.points) == (is_broken, points)
+    with pytest.raises(GateBroken, match="gate mine broken") if is_broken else contextlib.nullcontext():
+        stop_if_broken([verdict])
+
+
+@pytest.mark.parametrize("gate", ["drifft > 1", "avg(drift) > x", "drift > 1; DROP TABLE points", ""])
+def test_a_gate_that_cannot_be_asked_is_named(paths, gate):
+    with asking(paths) as questions, pytest.raises(QueryError, match="gate mine"):
+        judge(questions, {"mine": gate}, "i02")
+
+
+def test_decisions_are_on_the_points_that_meet_a_condition(paths):
+    last = read_annotations(paths.annotations("i02"))
+
+    rows, file = decide(paths, "accept", "landmark = 3 AND split = 'train'", None, "me", "seen", dry_run=False)
+
+    kept = ledger.read(paths.decisions)
+    assert file is not None
+    assert file.parent == paths.decisions / "i02"
+    assert len(rows) == len(kept) == 16
+    assert set(kept["landmark"]) == {3}
+    assert set(zip(kept["action"], kept["decided_by"], kept["why"], strict=True)) == {("accept", "me", "seen")}
+    where = {(image, instance): k for k, (image, instance) in enumerate(last.instances[["image", "instance"]].values)}
+    for image, instance, x, y in kept[["image", "instance", "x", "y"]].itertuples(index=False):
+        assert (x, y) == tuple(last.points[where[image, instance], 3])
+    assert "16 points of 8 images in i02 accepted" in format_decided(rows, "accept", file)
+
+
+def test_a_dry_run_decides_nothing(paths):
+    rows, file = decide(paths, "revert", "drift > 0", "i01", None, None, dry_run=True)
+
+    assert file is None
+    assert not paths.decisions.exists()
+    assert "would be reverted" in format_decided(rows, "revert", file)
+
+
+def test_a_condition_that_no_point_meets_is_a_mistake(paths):
+    with pytest.raises(DataError, match="no point of i02 meets it"):
+        decide(paths, "revert", "drift > 1000", None, "me", None, dry_run=False)
+    with pytest.raises(UnknownName, match="i09"):
+        decide(paths, "revert", "drift > 0", "i09", "me", None, dry_run=False)
+
+
+def test_what_holds_can_be_asked(paths):
+    decide(paths, "accept", "landmark = 1", "i01", "me", None, dry_run=False)
+    decide(paths, "revert", "landmark = 1 AND split = 'val'", None, "you", "no", dry_run=False)
+    labels = ledger.accepted(read_annotations(paths.annotations("i02")), paths.decisions)
+
+    with asking(paths) as questions:
+        rules = questions.rows("SELECT rule, iteration, decided_by, count(*) FROM labels GROUP BY ALL ORDER BY 1, 2")
+        held = questions.ask("SELECT x, y FROM labels ORDER BY image, instance, landmark").to_numpy()
+
+    assert rules == [("accept", "i01", "me", 16), ("refined", "i02", None, COUNT * 7), ("revert", "i02", "you", 8)]
+    np.testing.assert_array_equal(held, labels.points.reshape(-1, 2))
