@@ -24,7 +24,7 @@ from bench.label_truth.data import BENCHES, PHOTOGRAPHS, Bench, make, more_annot
 from bench.label_truth.measures import damaged, label_errors, suspicion_table
 from bench.label_truth.page import write_page
 from lmk.annotations import AnnotationSet
-from lmk.config import default_profile
+from lmk.config import default_profile, load_params
 from lmk.errors import LmkError
 from lmk.evaluation import is_gross
 from lmk.ingest import ingest
@@ -45,9 +45,16 @@ def cell_path(bench: str, rival: str, seed: int) -> Path:
     return RESULTS / "label_truth" / f"{bench}_{rival.replace(' ', '-')}_{seed}.json"
 
 
+def profile() -> str:
+    """A short name for what of the default profile has a say in labels."""
+    params = load_params(default_profile())
+    sections = ("model", "training", "augmentation", "alignment", "refine")
+    return digest_of(params.data.box_scale, {name: getattr(params, name).model_dump() for name in sections})
+
+
 def up_to_date(path: Path) -> bool:
     """Whether a cell is there and was made with this profile."""
-    return path.is_file() and json.loads(path.read_text())["profile"] == digest_of(default_profile())
+    return path.is_file() and json.loads(path.read_text())["profile"] == profile()
 
 
 def make_cell(name: str, rival: str, seed: int, work: Path) -> dict[str, Any]:
@@ -73,7 +80,7 @@ def make_cell(name: str, rival: str, seed: int, work: Path) -> dict[str, Any]:
         "bench": name,
         "rival": rival,
         "seed": seed,
-        "profile": digest_of(default_profile()),
+        "profile": profile(),
         "errors": [label_errors(points, truth, bench.normaliser) for points in steps],
         "damaged": damaged(steps[-1], human, truth, width),
         "seconds": round(seconds, 1),
@@ -138,7 +145,7 @@ def main() -> None:
                     write_json(make_cell(bench, rival, seed, options.work), path)
                     print(f"{bench} {rival} {seed}: {json.loads(path.read_text())['errors'][-1]}", flush=True)
     cells = [json.loads(path.read_text()) for path in sorted((RESULTS / "label_truth").glob("*.json"))]
-    write_page([cell for cell in cells if cell["profile"] == digest_of(default_profile())], RESULTS)
+    write_page([cell for cell in cells if cell["profile"] == profile()], RESULTS)
 
 
 if __name__ == "__main__":
