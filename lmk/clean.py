@@ -85,7 +85,7 @@ def clean(source: Path, params: Params, out: Path) -> Workspace:
     for gate in verdicts:
         if gate.broken:
             print(f"{gate}; `lmk audit {out}` says more", file=sys.stderr)
-    write_report(sets, images, metrics, paths.report, paths.data_docs_links(sets))
+    write_report(paths, params.refine.chain(), found, images, metrics)
     return paths
 
 

@@ -544,11 +544,13 @@ def _log(arguments: argparse.Namespace) -> None:
 
 
 def _suspects(arguments: argparse.Namespace) -> None:
+    from lmk.audit.sql import asking
     from lmk.audit.suspects import format_suspects, suspects
     from lmk.workspace import Workspace
 
-    sets = Workspace(arguments.dir).read_all()
-    found = suspects(sets["i00"], list(sets.values())[-1])
+    paths = Workspace(arguments.dir)
+    with asking(paths) as questions:
+        found = suspects(questions, list(paths.files())[-1])
     print(json.dumps([one.as_json() for one in found], indent=2) if arguments.json else format_suspects(found))
 
 

@@ -13,6 +13,5 @@ from pipelines.paths import Paths
 
 def report(data: DataParams, refine: RefineParams, paths: Paths) -> None:
     """Write artifacts/report/index.html."""
-    sets = paths.read_chain(refine)
-    metrics = json.loads(paths.metrics.read_text(encoding="utf-8"))
-    write_report(sets, image_root(Path(data.root)), metrics, paths.report, paths.data_docs_links(sets))
+    metrics, found = (json.loads(path.read_text(encoding="utf-8")) for path in (paths.metrics, paths.audit))
+    write_report(paths, refine.chain(), found, image_root(Path(data.root)), metrics)

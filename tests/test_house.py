@@ -39,7 +39,7 @@ ALONE = {
     "prefect": ("flows",),
     "dvc": (),
     "great_expectations": ("lmk.validation",),
-    "cv2": ("lmk.images", "lmk.synth", "lmk.audit.crops"),
+    "cv2": ("lmk.images", "lmk.synth", "lmk.audit.gallery"),
 }
 
 

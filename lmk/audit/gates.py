@@ -10,6 +10,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
+from numpy.typing import NDArray
+
 from lmk.audit.sql import Questions, condition
 from lmk.errors import GateBroken, QueryError
 
@@ -57,6 +59,14 @@ def _judge(questions: Questions, name: str, text: str, iteration: str) -> Verdic
         return Verdict(name, text, bool(met), None)
     except QueryError as mistake:
         raise QueryError(f"gate {name}: {mistake}") from mistake
+
+
+def points_of(questions: Questions, text: str, iteration: str) -> NDArray[Any]:
+    """Rows of image, instance and landmark: the points that meet a condition over single points."""
+    rows = questions.ask(
+        f"SELECT image, instance, landmark FROM points WHERE {_WHERE} AND {condition(text)}", [iteration]
+    )
+    return rows.to_numpy(object)
 
 
 def stop_if_broken(verdicts: Sequence[Verdict]) -> None:

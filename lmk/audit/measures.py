@@ -76,8 +76,8 @@ def _against(tables: Mapping[str, Any], unit: str) -> dict[str, float | None]:
 
 
 def cards(overall: Mapping[str, Any] | None, measured: Mapping[str, Any]) -> list[Card]:
-    """The figures at the top; overall is the drift from the human labels to the last ones, None without any."""
-    found = _drift_cards(overall) if overall and overall["px"] else []
+    """The figures at the top; overall is the audit of the last iteration, None without any."""
+    found = _drift_cards(overall) if overall and overall["points"] else []
     unit = f"% of {measured['normaliser']}"
     errors = [row for row in measured["labels"] if row["nme"] is not None]
     if len(errors) > 1:
@@ -99,19 +99,16 @@ def cards(overall: Mapping[str, Any] | None, measured: Mapping[str, Any]) -> lis
 
 
 def _drift_cards(overall: Mapping[str, Any]) -> list[Card]:
-    px, along, across = overall["px"], overall["along"], overall["across"]
-    box = f" ({overall['box']['mean']:.2f} % of the box)" if overall["box"] else ""
-    share = 100 * overall["moved"] / overall["points"]
-    moved = [
-        Card(
-            "Points searched", f"{overall['points']:,}", f"in {overall['instances']:,} instances; {share:.1f} % moved"
-        ),
-        Card("Mean move", f"{px['mean']:.2f} px", f"median {px['median']:.2f}, p95 {px['p95']:.2f} px{box}"),
+    share = 100 * (1 - overall["unchanged"])
+    sizes = f"median {overall['median']:.2f}, p95 {overall['p95']:.2f} px ({overall['percent']:.2f} % of the box)"
+    found = [
+        Card("Points searched", f"{overall['points']:,}", f"in {overall['images']:,} images; {share:.1f} % moved"),
+        Card("Mean move", f"{overall['mean']:.2f} px", sizes),
     ]
-    if along:
-        value = f"{along['mean']:.2f} / {across['mean']:.2f} px"
-        moved.append(Card("Along / across", value, "mean move along and across the contour"))
-    return moved
+    if overall["along_rms"] is not None:
+        value = f"{overall['along_rms']:.2f} / {overall['across_rms']:.2f} px"
+        found.append(Card("Along / across", value, "root mean square along and across the contour"))
+    return found
 
 
 def _change(title: str, before: float, after: float, note: str) -> Card:

@@ -65,7 +65,7 @@ def audit(questions: Questions, names: Sequence[str], by: str | None = None) -> 
     """
     if by is not None and by not in BY:
         raise UnknownName("part to sort by", by, BY)
-    iterations = [_numbers(questions, name, None)[0] for name in names[1:]]
+    iterations = [by_part(questions, name, None)[0] for name in names[1:]]
     for before, row in zip([None, *iterations], iterations, strict=False):
         # How much of the last step is left in this one: below 1 the labels settle.
         row["settling"] = row["step"] / before["step"] if before and before["step"] else None
@@ -75,12 +75,15 @@ def audit(questions: Questions, names: Sequence[str], by: str | None = None) -> 
         "findings": _records(questions.ask("SELECT * FROM findings")),
     }
     if by is not None:
-        found["by"] = {"part": by, "rows": _numbers(questions, names[-1], by) if len(names) > 1 else []}
+        found["by"] = {"part": by, "rows": by_part(questions, names[-1], by) if len(names) > 1 else []}
     return found
 
 
-def _numbers(questions: Questions, iteration: str, by: str | None) -> list[dict[str, Any]]:
-    """One row for each part, with an interval of its mean drift that counts images, not points."""
+def by_part(questions: Questions, iteration: str, by: str | None) -> list[dict[str, Any]]:
+    """One row for each part of an iteration, or one for all of it.
+
+    The interval of the mean drift counts images, not points.
+    """
     key = BY[by] if by else "'all'"
     order = "min(landmark), part" if by == "landmark" else "part"
     columns = ", ".join(f"{formula} AS {name}" for name, formula in _MEANS.items())

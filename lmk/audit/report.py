@@ -1,49 +1,72 @@
-"""The report: one HTML file that shows what moved, why, and whether it helped.
+"""The report: one HTML file that shows what moved, why, and whether it may stay.
 
-It needs nothing but itself: style, drawings and pictures are in it, it runs no script, and its content security policy
-forbids every request.  Numbers come from `drift`, geometry from `charts`, pictures from `crops`; the template puts them
-on the page and escapes what comes from data.
+It needs nothing but itself: style, charts, pictures and scripts are in it.  Its content security policy forbids every
+request, and every script but its own two.  Numbers come from `numbers`, charts from `charts`, pictures from `gallery`;
+the template puts them on the page and escapes what comes from data.
 """
 
 from __future__ import annotations
 
+import base64
+import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from importlib import resources
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import vl_convert
 from jinja2 import Environment, PackageLoader, StrictUndefined
+from markupsafe import Markup
 from numpy.typing import NDArray
 
-from lmk.annotations import AnnotationSet
-from lmk.audit.charts import LineChart, line_chart, shape_map
-from lmk.audit.crops import PER_INSTANCE, largest_moves
-from lmk.audit.drift import by_landmark, evidence_of, log_rows, paired, searched, statistics
+from lmk.audit.charts import charts
+from lmk.audit.gallery import gallery, rule
+from lmk.audit.gates import points_of
 from lmk.audit.measures import cards, measures, signed
-from lmk.audit.shape import mean_shape
-from lmk.audit.suspects import suspects
-from lmk.store import replacing
+from lmk.audit.numbers import by_part, sentence
+from lmk.audit.sql import Questions, asking
+from lmk.audit.suspects import Suspect, suspects
+from lmk.scheme import LandmarkScheme
+from lmk.store import read_header, replacing
+from lmk.workspace import Workspace
 
 _NOTHING = "–"  # noqa: RUF001 (a dash as wide as a digit)
 _SUSPECTS = 40  # that the page lists; `lmk suspects` lists all
-_MEAN_OF = 2000  # instances that the mean shape is drawn from; more do not change it
+_FINDINGS = 12  # the same
+_EDGE = 0.2  # part of the points at the edge of their windows from which these look too small
 
 
 def write_report(
-    sets: Mapping[str, AnnotationSet], images: Path, metrics: Mapping[str, Any], target: Path, links: Mapping[str, str]
+    paths: Workspace,
+    names: Sequence[str],
+    found: Mapping[str, Any],
+    images: Path,
+    metrics: Mapping[str, Any],
 ) -> None:
     """Write the report of a cleaning.
 
     Args:
-        sets: by the name of the iteration, human labels first.
+        paths: where its iterations are, and where it goes.
+        names: of the iterations, the human labels first.
+        found: what the audit found.
         images: the folder that image names start from.
         metrics: what `evaluate` found; any part may be missing.
-        target: the file.
-        links: title to relative URL of further pages.
     """
-    page = _environment().get_template("report.html.j2").render(_content(sets, images, metrics, links))
-    with replacing(target) as temporary:
+    headers = {name: read_header(paths.annotations(name)) for name in names}
+    _, scheme, _ = headers[names[0]]
+    provenance = {name: header[2] for name, header in headers.items()}
+    with asking(paths, names) as questions:
+        content = _content(questions, scheme, names, found, images, metrics)
+    content |= {
+        "folder": str(paths.root),
+        "log": [_made(name, known) for name, known in provenance.items()],
+        "links": paths.data_docs_links(names),
+        "next": _advice(content, found, provenance[names[-1]], str(paths.root)),
+    }
+    page = _environment().get_template("report.html.j2").render(content)
+    with replacing(paths.report) as temporary:
         temporary.write_text(page, encoding="utf-8")
 
 
@@ -68,82 +91,117 @@ def number(value: float | None, digits: int = 2) -> str:
 
 
 def _content(
-    sets: Mapping[str, AnnotationSet], images: Path, metrics: Mapping[str, Any], links: Mapping[str, str]
+    questions: Questions,
+    scheme: LandmarkScheme,
+    names: Sequence[str],
+    found: Mapping[str, Any],
+    images: Path,
+    metrics: Mapping[str, Any],
 ) -> dict[str, Any]:
-    human, last = [*sets.values()][0], [*sets.values()][-1]  # noqa: RUF015 (the pair reads better)
     measured = measures(metrics)
-    content: dict[str, Any] = {
-        "names": list(sets),
-        "scheme": human.scheme,
-        "instances": len(human.instances),
-        "points": int(human.labelled.sum()),
-        "links": links,
-        "measures": measured,
-        "log": log_rows(sets),
-        "provenance": {name: json.dumps(labels.provenance, indent=2, sort_keys=True) for name, labels in sets.items()},
-        "per_instance": PER_INSTANCE,
-    }
-    if len(sets) == 1:
-        return {**content, "overall": None, "cards": cards(None, measured)}
-    pairs = paired(human, last)
-    counts = searched(last)[pairs.others] & np.isfinite(pairs.px)
-    overall = statistics(*(np.where(counts, part, np.nan) for part in (pairs.px, pairs.along, pairs.across)))
-    overall["instances"] = int(counts.any(axis=1).sum())
-    overall["box"] = content["log"][-1]["percent_of_box"]
-    landmarks = by_landmark(pairs, counts)
-    drift = [_drift(name, sets) for name in list(sets)[1:]]
-    mean = mean_shape(human.points[:: -(-len(human.points) // _MEAN_OF)])
+    last = names[-1]
+    [(instances, points)] = questions.rows(
+        "SELECT count(*), sum(points)::BIGINT FROM instances WHERE iteration = 'i00'"
+    )
+    overall = found["iterations"][-1] if found["iterations"] else None
+    errors = [row for row in measured["labels"] if row["nme"] is not None]
+    drawn = charts(questions, scheme, found["iterations"], errors if len(errors) > 1 else [])
+    shown, reason = _gallery(questions, scheme, names, found, images)
+    scripts = _scripts(bool(drawn))
     return {
-        **content,
+        "names": names,
+        "scheme": scheme,
+        "instances": instances,
+        "points": points,
+        "measures": measured,
         "overall": overall,
         "cards": cards(overall, measured),
-        "drift": drift,
-        "charts": _charts(drift, measured),
-        "landmarks": landmarks,
-        "largest": max((row["px"]["mean"] for row in landmarks), default=0.0),
-        "map": shape_map(mean, human.scheme, landmarks),
-        "suspects": suspects(human, last),
+        "iterations": found["iterations"],
+        "shapes": found["shapes"],
+        "findings": [sentence(row) for row in found["findings"][:_FINDINGS]],
+        "all_findings": len(found["findings"]),
+        "gates": found["gates"],
+        "landmarks": by_part(questions, last, "landmark") if overall else [],
+        "suspects": suspects(questions, last),
         "suspects_shown": _SUSPECTS,
-        **_gallery(sets, counts, images),
+        "drawn": list(drawn),
+        "gallery": shown,
+        "no_gallery": reason,
+        "rule": rule(shown["total"], len(shown["items"])),
+        "scripts": scripts,
+        "policy": " ".join(_digest(script) for script in scripts),
+        "data": {"charts": _json(drawn), "gallery": _json(shown)},
     }
 
 
-def _drift(name: str, sets: Mapping[str, AnnotationSet]) -> dict[str, Any]:
-    """How far one iteration's searched points lie from the human's and from those of the iteration before."""
-    names = list(sets)
-    labels, before = sets[name], names[names.index(name) - 1]
-    edge = evidence_of(labels, "at_edge")
-    row: dict[str, Any] = {"name": name, "before": before, "edge": None}
-    if np.isfinite(edge).any():
-        row["edge"] = 100 * float(np.nanmean(edge))
-    for title, other in (("human", names[0]), ("step", before)):
-        pairs = paired(sets[other], labels)
-        counts = searched(labels)[pairs.others]
-        row[title] = statistics(*(np.where(counts, part, np.nan) for part in (pairs.px, pairs.along, pairs.across)))
-        row[title]["share"] = 100 * row[title]["moved"] / max(row[title]["points"], 1)
-    return row
+def _gallery(
+    questions: Questions, scheme: LandmarkScheme, names: Sequence[str], found: Mapping[str, Any], images: Path
+) -> tuple[dict[str, Any], str | None]:
+    """What to look at, or the reason why there is nothing."""
+    nothing: dict[str, Any] = {"total": 0, "items": []}
+    if len(names) == 1:
+        return nothing, "There is only one set of labels, so nothing has moved yet."
+    [(made,)] = questions.rows("SELECT bool_and(has_image) FROM instances")
+    if not made:
+        return nothing, "The set was made without images, so there is nothing to show moves on."
+    gates: dict[str, NDArray[Any]] = {
+        gate["name"]: points_of(questions, gate["condition"], names[-1]) for gate in found["gates"] if gate["points"]
+    }
+    shown = gallery(questions, scheme, names, gates, images)
+    return (shown, None) if shown["items"] else (nothing, "No point moved.")
 
 
-def _charts(drift: list[dict[str, Any]], measured: Mapping[str, Any]) -> list[LineChart]:
-    names = [row["name"] for row in drift]
-    charts = []
-    top = max((row[kind]["px"]["p95"] for row in drift for kind in ("human", "step") if row[kind]["px"]), default=1.0)
-    for title, kind in (("Distance to the human label, px", "human"), ("Distance to the iteration before, px", "step")):
-        series = {
-            what: [row[kind]["px"] and row[kind]["px"][what] for row in drift] for what in ("p95", "mean", "median")
-        }
-        charts.append(line_chart(title, names, series, "px", top))
-    if rows := [row for row in measured["labels"] if row["nme"] is not None]:
-        unit = f"% of {measured['normaliser']}"
-        errors = {"error": [row["nme"] for row in rows]}
-        title = f"Label error, {unit}"
-        charts.append(line_chart(title, [row["name"] for row in rows], errors, unit, max(row["nme"] for row in rows)))
-    return charts
+def _scripts(drawn: bool) -> list[Markup]:
+    """The library that draws charts, where there are any, and ours."""
+    own = resources.files("lmk.audit").joinpath("report.js").read_text(encoding="utf-8")
+    library = [vl_convert.javascript_bundle()] if drawn else []  # type: ignore[call-arg]
+    return [Markup(script.replace("</script", "<\\/script")) for script in (*library, own)]  # noqa: S704 (our own)
 
 
-def _gallery(sets: Mapping[str, AnnotationSet], counts: NDArray[np.bool_], images: Path) -> dict[str, Any]:
-    """Pictures of the largest moves, or the reason why there are none."""
-    if next(iter(sets.values())).instances["width"].isna().any():
-        return {"pictures": [], "no_pictures": "The set was made without images, so there is nothing to show moves on."}
-    pictures = largest_moves(sets, counts, images)
-    return {"pictures": pictures, "no_pictures": None if pictures else "No point moved."}
+def _digest(script: str) -> str:
+    return f"'sha256-{base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()}'"
+
+
+def _json(content: Any) -> Markup:
+    """JSON that no HTML parser takes for anything else."""
+    text = json.dumps(content, separators=(",", ":"), ensure_ascii=False, allow_nan=False)
+    return Markup(text.replace("<", "\\u003c").replace("\u2028", "\\u2028").replace("\u2029", "\\u2029"))  # noqa: S704
+
+
+def _made(name: str, known: Mapping[str, Any]) -> dict[str, Any]:
+    return {
+        "name": name,
+        "producer": known.get("producer") or "unknown producer",
+        "refiner": known.get("refiner"),
+        "parent": known.get("parent_iteration", known.get("parent")),
+        "stopped": known.get("stopped"),
+        "provenance": json.dumps(known, indent=2, sort_keys=True),
+    }
+
+
+def _advice(
+    content: Mapping[str, Any], found: Mapping[str, Any], last: Mapping[str, Any], folder: str
+) -> list[tuple[str, str | None]]:
+    """What to do next, and the command for it."""
+    doubtful: list[Suspect] = content["suspects"]
+    question = f'lmk query {folder} "SELECT * FROM points WHERE …"'
+    steps: list[tuple[str, str | None]] = [
+        (f"Gate {gate['name']} is broken: find out why, before anything is built on these labels.", question)
+        for gate in found["gates"]
+        if gate["broken"]
+    ]
+    if doubtful:
+        count = sum(len(one.landmarks) for one in doubtful)
+        steps.append(
+            (f"Look through the {count:,} human points that are likely gross errors.", f"lmk suspects {folder}")
+        )
+    overall = content["overall"]
+    if overall and (overall["at_edge"] or 0) > _EDGE:
+        steps.append(("Many searches end at the edge of their windows: widen alignment.window.", None))
+    if last.get("stopped"):
+        steps.append((f"The alternation has stopped ({last['stopped']}); more iterations change nothing.", None))
+    if overall:
+        steps.append(("Take back what you do not believe; later iterations respect it.",
+                      f'lmk revert {folder} --where "percent > 20" --dry-run'))  # fmt: skip
+        steps.append(("Take the labels that hold.", f"lmk labels {folder} -o labels.parquet"))
+    return steps

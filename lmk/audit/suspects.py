@@ -5,9 +5,7 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass
 from typing import Any
 
-import numpy as np
-
-from lmk.annotations import AnnotationSet
+from lmk.audit.sql import Questions
 
 
 @dataclass(frozen=True)
@@ -27,32 +25,21 @@ class Suspect:
         return asdict(self)
 
 
-def suspects(human: AnnotationSet, refined: AnnotationSet) -> list[Suspect]:
-    """Likely gross errors of the human labels, most points and surest first.
+def suspects(questions: Questions, iteration: str) -> list[Suspect]:
+    """Likely gross errors of the human labels as an iteration sees them, most points and surest first.
 
     Points of an instance with the same reason are one entry: sides are swapped once, not 58 times.
     """
-    if "reason" not in refined.table or refined.table["reason"].isna().all():
-        return []
-    frame = refined.table[["image", "instance", "landmark", "split", "reason", "suspicion"]].assign(
-        moved=np.linalg.norm(refined.points - human.points, axis=-1).ravel()
+    rows = questions.rows(
+        """
+        SELECT image, instance, "split", reason, list(name ORDER BY landmark), round(avg(suspicion), 4) AS sure,
+               round(max(drift), 2)
+        FROM points WHERE iteration = ? AND reason IS NOT NULL
+        GROUP BY image, instance, "split", reason ORDER BY count(*) DESC, sure DESC, image, instance
+        """,
+        [iteration],
     )
-    names = refined.scheme.names
-    found = []
-    for _, rows in frame.dropna(subset=["reason"]).groupby(["image", "instance", "reason"], sort=True):
-        first = rows.iloc[0]
-        found.append(
-            Suspect(
-                image=str(first["image"]),
-                instance=int(first["instance"]),
-                split=str(first["split"]),
-                reason=str(first["reason"]),
-                landmarks=[names[k] for k in rows["landmark"]],
-                suspicion=round(float(rows["suspicion"].mean()), 4),
-                moved=round(float(rows["moved"].max()), 2),
-            )
-        )
-    return sorted(found, key=lambda one: (-len(one.landmarks), -one.suspicion, one.image, one.instance))
+    return [Suspect(*row) for row in rows]
 
 
 def format_suspects(found: list[Suspect]) -> str:

@@ -38,7 +38,7 @@ Flags = NDArray[np.bool_]
 ROWS = 1 << 17  # of each set that are in memory at once
 SHAPES = 4000  # instances that the space of shapes is made of; more would say the same
 LEFT = 0.25  # of an instance's distance once its sides are exchanged, at most, where they have been exchanged
-LAYOUT = 1  # of the table; another number, another table
+LAYOUT = 2  # of the table; another number, another table
 MEMORY = "1GB"  # that DuckDB may use; what does not fit goes to disk
 
 _SQL = {
@@ -77,6 +77,7 @@ INSTANCES: dict[str, str] = {
     "asymmetry": "FLOAT",
     "shape_distance": "FLOAT",
     "swapped": "BOOLEAN",
+    "has_image": "BOOLEAN",
 }
 DECISIONS: dict[str, str] = {
     "iteration": "VARCHAR",
@@ -313,6 +314,7 @@ def _rows(
             "asymmetry": _array(uneven),
             "shape_distance": _array(frame.space.distance(points)),
             "swapped": _array(exchanged),
+            "has_image": firsts["width"].is_valid(),
         }
     )
     return table, instances

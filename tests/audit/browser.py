@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 PATIENCE = 60.0  # seconds that anything may take
+CODES = {"Tab": 9, "Enter": 13, "Space": 32, "End": 35, "Home": 36, "ArrowLeft": 37, "ArrowDown": 40}
 FLAGS = [
     "--headless",
     "--no-sandbox",
@@ -67,7 +68,8 @@ class Page:
             "Emulation.setDeviceMetricsOverride", width=width, height=900, deviceScaleFactor=1, mobile=width < 600
         )
         scheme = {"name": "prefers-color-scheme", "value": "dark" if dark else "light"}
-        self.call("Emulation.setEmulatedMedia", features=[scheme])
+        still = {"name": "prefers-reduced-motion", "value": "reduce"}  # or a click would race with smooth scrolling
+        self.call("Emulation.setEmulatedMedia", features=[scheme, still])
         self.call("Page.navigate", url=url)
         while not self._loaded:
             self._receive()
@@ -78,6 +80,28 @@ class Page:
         result = self.call("Runtime.evaluate", expression=expression, returnByValue=True, awaitPromise=True)
         assert "exceptionDetails" not in result, result
         return result["result"].get("value")
+
+    def middle(self, element: str) -> tuple[float, float]:
+        """Scroll to what a JavaScript expression gives, and say where in the window its middle is."""
+        x, y = self.evaluate(
+            f"(() => {{ const e = {element}; e.scrollIntoView({{block: 'center', behavior: 'instant'}});"
+            " const r = e.getBoundingClientRect(); return [r.x + r.width / 2, r.y + r.height / 2]; })()"
+        )
+        return x, y
+
+    def click(self, selector: str) -> None:
+        """Press and release the mouse in the middle of an element, wherever it is on the page."""
+        x, y = self.middle(f"document.querySelector({json.dumps(selector)})")
+        for kind in ("mousePressed", "mouseReleased"):
+            self.call("Input.dispatchMouseEvent", type=kind, x=x, y=y, button="left", clickCount=1)
+
+    def press(self, *keys: str) -> None:
+        """Press and release keys of the keyboard, one after the other, by their names in CODES."""
+        for key in keys:
+            text = {"Enter": "\r", "Space": " "}.get(key, "")
+            common = {"key": " " if key == "Space" else key, "code": key, "windowsVirtualKeyCode": CODES[key]}
+            self.call("Input.dispatchKeyEvent", type="keyDown" if text else "rawKeyDown", text=text, **common)
+            self.call("Input.dispatchKeyEvent", type="keyUp", **common)
 
     def screenshot(self, target: Path) -> None:
         """The whole page as a PNG."""

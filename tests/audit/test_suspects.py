@@ -4,7 +4,14 @@ from __future__ import annotations
 
 import numpy as np
 
+from lmk.audit.sql import asking
 from lmk.audit.suspects import format_suspects, suspects
+from tests.audit.sets import folder
+
+
+def suspected(tmp_path, *sets):
+    with asking(folder(tmp_path, *sets)) as questions:
+        return suspects(questions, f"i{len(sets) - 1:02d}")
 
 
 def judged(human, reasons):
@@ -18,12 +25,12 @@ def judged(human, reasons):
     return human.moved(points, 1, {"reason": reason, "suspicion": suspicion}, {})
 
 
-def test_points_of_one_mistake_are_one_entry_and_the_largest_comes_first(human):
+def test_points_of_one_mistake_are_one_entry_and_the_largest_comes_first(human, tmp_path):
     refined = judged(
         human, {(2, 8): "slip", **{(0, k): "sides swapped" for k in range(17)}, (2, 30): "stray", (5, 8): "slip"}
     )
 
-    found = suspects(human, refined)
+    found = suspected(tmp_path, human, refined)
 
     assert [(one.reason, len(one.landmarks)) for one in found] == [
         ("sides swapped", 17), ("slip", 1), ("stray", 1), ("slip", 1)
@@ -36,6 +43,6 @@ def test_points_of_one_mistake_are_one_entry_and_the_largest_comes_first(human):
     assert "17 in all" in text
 
 
-def test_a_set_that_nobody_judged_has_none(human):
-    assert suspects(human, human) == []
+def test_a_set_that_nobody_judged_has_none(human, tmp_path):
+    assert suspected(tmp_path, human, human) == []
     assert "nobody has looked" in format_suspects([])
