@@ -74,7 +74,7 @@ def suspicion_table(
 
 
 def _row(precision: float, count: int) -> dict[str, Any]:
-    return {"average_precision": precision, "count": count}
+    return {"average_precision": precision if count else None, "count": count}
 
 
 def _sided(scheme: LandmarkScheme) -> NDArray[np.bool_]:
