@@ -66,7 +66,7 @@ def shade(buffers: Buffers, traits: Traits, drawing: Values, drawing_scale: floa
     offset = np.random.default_rng(traits.scene).uniform(0, 256, 2).astype(np.float32)
     buffers = replace(buffers, grain=buffers.grain + offset)
     lit = _light(buffers, traits.light)
-    colour = np.zeros((len(buffers.pixel), 3), np.float32)  # not empty: hair that covers all but fully shows a trace of it
+    colour = np.zeros((len(buffers.pixel), 3), np.float32)  # hair that covers all but fully shows a trace of it
     bare = np.flatnonzero((buffers.cover < 12) & (buffers.cloth < 1))
     colour[bare] = _skin(buffers.take(bare), lit.take(bare), traits, drawing, drawing_scale)
     for chosen, paint in ((np.flatnonzero(buffers.cloth > -1), _cloth), (np.flatnonzero(buffers.cover > -9), _hair)):
