@@ -282,7 +282,12 @@ def _source(sub: argparse.ArgumentParser) -> None:
 
 
 def _folder(sub: argparse.ArgumentParser) -> None:
-    sub.add_argument("dir", type=Path, metavar="DIR", help="what `lmk clean` wrote, or artifacts/ of a pipeline")
+    sub.add_argument(
+        "dir",
+        type=_root,
+        metavar="DIR",
+        help="what `lmk clean` wrote, or artifacts/ of a pipeline; its folder annotations will do, too",
+    )
 
 
 def _parameters(sub: argparse.ArgumentParser) -> None:
@@ -299,6 +304,12 @@ def _parameters(sub: argparse.ArgumentParser) -> None:
         metavar="SECTION.FIELD=VALUE",
         help="change one parameter, as in alignment.prior_weight=0.05; may be repeated",
     )
+
+
+def _root(text: str) -> Path:
+    """The folder that has a folder `annotations`, of either."""
+    path = Path(text)
+    return path.parent if path.name == "annotations" and not (path / "annotations").exists() else path
 
 
 def _natural(text: str) -> int:

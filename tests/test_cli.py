@@ -111,9 +111,10 @@ def test_questions_are_answered_as_a_table_and_as_json(cleaned, capsys):
     assert capsys.readouterr().out.split() == ["iteration", "n", "i00", "1360", "i01", "1360"]
     assert main(["query", str(cleaned), question, "--json"]) == 0
     assert json.loads(capsys.readouterr().out)[1] == {"iteration": "i01", "n": 1360}
-    assert main(["query", str(cleaned), "SELECT x FROM points WHERE false"]) == 0
+    assert main(["query", str(cleaned / "annotations"), "SELECT x FROM points WHERE false"]) == 0
     assert capsys.readouterr().out == "no rows\n"
     assert "not one SELECT" in fails(capsys, "query", cleaned, "DROP TABLE points")
+    assert "no annotations/i00.parquet in it" in fails(capsys, "query", cleaned / "models", "SELECT 1")
 
 
 def test_decisions_go_into_the_labels_and_can_be_taken_back(cleaned, tmp_path, capsys):

@@ -10,7 +10,9 @@ Lengths are pixels of the original image.  Directions are those of the contours 
 from __future__ import annotations
 
 import os
+from collections import deque
 from collections.abc import Iterator, Mapping
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import takewhile
@@ -35,11 +37,12 @@ from lmk.store import read_header, read_parts
 
 Floats = NDArray[np.float64]
 Flags = NDArray[np.bool_]
-ROWS = 1 << 17  # of each set that are in memory at once
+ROWS = 1 << 16  # of each set that are in memory at once
 SHAPES = 4000  # instances that the space of shapes is made of; more would say the same
 LEFT = 0.25  # of an instance's distance once its sides are exchanged, at most, where they have been exchanged
 LAYOUT = 2  # of the table; another number, another table
-MEMORY = "1GB"  # that DuckDB may use; what does not fit goes to disk
+AHEAD = 2  # tables that wait to be written
+MEMORY = "600MB"  # that DuckDB may use; what does not fit goes to disk
 
 _SQL = {
     "string": "VARCHAR", "int32": "INTEGER", "int16": "SMALLINT", "int8": "TINYINT", "uint8": "UTINYINT",
@@ -136,21 +139,35 @@ def build_table(
     try:
         for table, columns in TABLES.items():
             database.execute(f"CREATE TABLE {table} ({', '.join(f'{name} {kind}' for name, kind in columns.items())})")
-        done = 0
-        for parts in zip(*(read_parts(path, whole) for path in sets.values()), strict=True):
-            named = dict(zip(sets, parts, strict=True))
-            for points, instances in _rows_of(named, sets, scheme, space, drifts):
-                _insert(database, "points", points)
-                _insert(database, "instances", instances)
-            done += len(parts[0])
-            if progress is not None:
-                progress(done // scheme.size, rows // scheme.size)
+        # What is read next is compared while DuckDB writes what was read before.
+        with ThreadPoolExecutor(1) as writer:
+            waiting: deque[Future[None]] = deque()
+            done = 0
+            for parts in zip(*(read_parts(path, whole) for path in sets.values()), strict=True):
+                named = dict(zip(sets, parts, strict=True))
+                waiting.append(writer.submit(_execute, database, "BEGIN"))
+                for points, instances in _rows_of(named, sets, scheme, space, drifts):
+                    waiting.append(writer.submit(_insert, database, "points", points))
+                    waiting.append(writer.submit(_insert, database, "instances", instances))
+                    while len(waiting) > AHEAD:
+                        waiting.popleft().result()
+                # Not all in one transaction, which would be held in memory, nor each table in its own, which is slow.
+                waiting.append(writer.submit(_execute, database, "COMMIT"))
+                done += len(parts[0])
+                if progress is not None:
+                    progress(done // scheme.size, rows // scheme.size)
+            for each in waiting:
+                each.result()
         _insert(database, "findings", pa.Table.from_pandas(drifts.findings(), preserve_index=False))
         _insert(database, "decisions", pa.Table.from_pandas(decided, preserve_index=False))
         database.execute(_LABELS.format(last=list(sets)[-1]))
     finally:
         database.close()
     return scheme
+
+
+def _execute(database: duckdb.DuckDBPyConnection, statement: str) -> None:
+    database.execute(statement)
 
 
 def _insert(database: duckdb.DuckDBPyConnection, table: str, rows: pa.Table) -> None:

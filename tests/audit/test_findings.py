@@ -8,6 +8,7 @@ import pytest
 from scipy import stats
 
 from lmk.audit.findings import ALARM, Drifts, holm
+from lmk.audit.numbers import audit, sentence
 from lmk.audit.sql import asking
 from lmk.audit.table import contour_names
 from lmk.scheme import load_scheme
@@ -93,6 +94,27 @@ def test_exchanged_sides_come_first_and_count_for_nothing_else(tmp_path):
     assert found.iloc[0][["what", "images"]].tolist() == ["swap", 6]
     assert found.iloc[0]["mean_percent"] == pytest.approx(2.0)
     assert len(found) == 1
+
+
+@pytest.mark.parametrize("kind", ["landmark", "contour"])
+def test_what_was_injected_is_the_first_thing_that_an_audit_of_files_says(tmp_path, kind):
+    human, names = faces_like(FACE, 240, 8), [f"{number:03d}.jpg" for number in range(240)]
+    splits = np.where(np.arange(240) < 160, "train", "val")
+    moved = human + 0.7 * noise(240, 9)
+    if kind == "landmark":
+        moved[160:, 54] += [0, 1.5]
+    else:
+        moved[:, JAW] += 0.5 * FACE.tangents(human)[:, JAW]
+    columns = {"split": np.repeat(splits, FACE.size)}
+
+    with asking(
+        folder(tmp_path, make(names, human, FACE, **columns), make(names, moved, FACE, **columns))
+    ) as questions:
+        found = audit(questions, ["i00", "i01"])
+
+    said = sentence(found["findings"][0])
+    expected = {"landmark": f"landmark {FACE.names[54]} in split val: ", "contour": "contour jaw: 0."}
+    assert said.startswith(expected[kind])
 
 
 def test_false_alarms_are_as_rare_as_promised():

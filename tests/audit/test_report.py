@@ -14,6 +14,7 @@ import pandas as pd
 import pytest
 
 from lmk.annotations import EVIDENCE, AnnotationSet, default_boxes, make_set
+from lmk.audit.deciding import decide
 from lmk.audit.numbers import audited
 from lmk.audit.report import write_report
 from lmk.errors import ImageError
@@ -40,6 +41,7 @@ METRICS = {
         "resnet": {"human": {"human": TABLE}, "refined": {"human": TABLE}},
     },
 }
+REASON = "<img src=x onerror=alert(3)> beards"
 GATES = {"never": "drift < 0", "<b>far</b>": "percent > 4", "all": "avg(drift) > 0"}
 
 needs_browser = pytest.mark.skipif(find_chromium() is None, reason="needs chromium (or chrome) on the PATH")
@@ -94,11 +96,13 @@ def chain(human: AnnotationSet, length=2) -> dict[str, AnnotationSet]:
     return sets
 
 
-def write(folder: Path, sets, images: Path, metrics, gates=None) -> Path:
-    """The page of some sets, written as `lmk clean` does."""
+def write(folder: Path, sets, images: Path, metrics, gates=None, reason=None) -> Path:
+    """The page of some sets, written as `lmk clean` does; with a reason, landmark 30 is accepted for it."""
     paths = Workspace(folder)
     for name, labels in sets.items():
         write_annotations(labels, paths.annotations(name))
+    if reason:
+        decide(paths, "accept", "landmark = 30", None, "<u>me</u>", reason, dry_run=False)
     found, _ = audited(paths, list(sets), gates or {})
     write_report(paths, list(sets), found, images, metrics)
     return paths.report
@@ -112,7 +116,7 @@ def embedded(page: str, name: str):
 @pytest.fixture(scope="module")
 def report(tmp_path_factory):
     folder = tmp_path_factory.mktemp("report")
-    return write(folder / "out", chain(make(folder / "images")), folder / "images", METRICS, GATES)
+    return write(folder / "out", chain(make(folder / "images")), folder / "images", METRICS, GATES, REASON)
 
 
 @pytest.fixture(scope="module")
@@ -201,7 +205,11 @@ def test_names_from_the_data_are_shown_as_they_are(report, tmp_path):
             "Promise.all([...document.querySelectorAll('figure image')].map(i => { const m = new Image();"
             " m.src = i.href.baseVal; return m.decode().then(() => m.naturalWidth) }))"
         )
-        inserted = page.evaluate("document.querySelectorAll('main script, img, .item b, main b:empty').length")
+        focus(page, "#by-landmark")
+        for _ in range(31):
+            page.press("ArrowDown")
+        decided = page.evaluate(f"document.querySelector('{FIRST} .said').textContent")
+        inserted = page.evaluate("document.querySelectorAll('main script, img, u, .item b, main b:empty').length")
         provenance = page.evaluate("[...document.querySelectorAll('pre')].map(e => e.textContent).join()")
 
     for name in HOSTILE[:2]:  # the third is test and never searched
@@ -209,6 +217,7 @@ def test_names_from_the_data_are_shown_as_they_are(report, tmp_path):
     assert HOSTILE[2] not in shown
     assert "<b>far</b>: broken percent > 4" in shown
     assert "test <b>ingest</b>" in provenance
+    assert decided.endswith(f"accept by <u>me</u> ({REASON})")
     assert inserted == 0
     assert sizes == [176, 176]
 
@@ -394,11 +403,11 @@ def test_the_page_says_what_to_do_next(report):
 
 
 def test_the_same_sets_give_the_same_bytes_and_no_large_file(report, tmp_path):
-    again = write(report.parents[1], chain(make(tmp_path / "images")), tmp_path / "images", METRICS, GATES)
-    before = report.read_bytes()
-    again = write(report.parents[1], chain(make(tmp_path / "images")), tmp_path / "images", METRICS, GATES)
+    def page(number):
+        images = tmp_path / str(number)
+        return write(tmp_path / "out", chain(make(images)), images, METRICS, GATES).read_bytes()
 
-    assert again.read_bytes() == before
+    assert page(1) == page(2)
     assert report.stat().st_size < 3_000_000
 
 
