@@ -30,7 +30,7 @@ from lmk.annotations import COLUMNS, EVIDENCE, check_same_scheme, default_boxes
 from lmk.audit.drift import UNIT
 from lmk.audit.findings import FINDINGS, PARTS, Drifts
 from lmk.audit.shape import ShapeSpace, asymmetry, shape_space
-from lmk.errors import DataError
+from lmk.errors import DataError, FormatError
 from lmk.progress import Progress
 from lmk.scheme import LandmarkScheme
 from lmk.store import read_header, read_parts
@@ -252,6 +252,12 @@ def _rows_of(
 ) -> Iterator[tuple[pa.Table, pa.Table]]:
     """Points and instances of each iteration; `drifts` takes in the last one."""
     first = next(iter(parts))
+    landmarks = parts[first]["landmark"].to_numpy()
+    if len(landmarks) % scheme.size or (landmarks.reshape(-1, scheme.size) != np.arange(scheme.size)).any():
+        raise FormatError(
+            f"{sets[first]}: changed by another program: rows are not {scheme.size} landmarks an instance, in order; "
+            "make the set again with `lmk ingest`"
+        )
     frame = _Frame(parts[first], scheme, space)
     before = last = frame.points
     for name, part in parts.items():

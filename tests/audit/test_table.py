@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
+import pyarrow.parquet as pq
 import pytest
 
 from lmk import ledger
@@ -11,7 +12,7 @@ from lmk.audit import table as tables
 from lmk.audit.drift import paired
 from lmk.audit.sql import Questions, asking
 from lmk.audit.table import build_table, changed_sides, contour_names, crossings
-from lmk.errors import DataError, SchemeError
+from lmk.errors import DataError, FormatError, SchemeError
 from lmk.scheme import load_scheme
 from lmk.store import read_annotations
 from tests.audit.sets import SCHEME, faces_like, folder, make, scattered
@@ -126,6 +127,16 @@ def test_sets_of_other_instances_or_schemes_are_refused(tmp_path):
             build_all(folder(tmp_path / str(number), one, second), tmp_path / f"{number}.duckdb")
     with pytest.raises(SchemeError, match="differ"):
         build_all(folder(tmp_path / "s", one, make(["a.jpg"], scattered(1, 0, faces), faces)), tmp_path / "s.duckdb")
+
+
+def test_rows_that_another_program_has_sorted_are_refused(sets, tmp_path):
+    _, paths = sets
+    for name in paths.files():
+        table = pq.read_table(paths.annotations(name))
+        pq.write_table(table.sort_by("x"), paths.annotations(name))
+
+    with pytest.raises(FormatError, match="changed by another program"):
+        build_all(paths, tmp_path / "sorted.duckdb")
 
 
 def build_all(paths, target):
