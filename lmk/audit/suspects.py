@@ -35,7 +35,7 @@ def suspects(questions: Questions, iteration: str) -> list[Suspect]:
         SELECT image, instance, "split", reason, list(name ORDER BY landmark), round(avg(suspicion), 4) AS sure,
                round(max(drift), 2)
         FROM points WHERE iteration = ? AND reason IS NOT NULL
-        GROUP BY image, instance, "split", reason ORDER BY count(*) DESC, sure DESC, image, instance
+        GROUP BY image, instance, "split", reason ORDER BY count(*) DESC, sure DESC, image, instance, reason
         """,
         [iteration],
     )
