@@ -43,6 +43,17 @@ def test_the_search_bench_compares_the_same_search():
     assert found["megabytes"] < 2
 
 
+def test_the_audit_bench_measures_time_and_memory():
+    command = [sys.executable, "-m", "bench.audit", "--points", "140000", "--iterations", "3"]
+
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True)
+
+    found = json.loads(done.stdout)
+    assert found["points"] == pytest.approx(140000, rel=0.01)
+    assert found["again"]["seconds"] < found["first"]["seconds"]
+    assert 0 < found["first"]["gib"] < 2
+
+
 def test_average_precision_is_the_mean_of_the_precisions_at_each_hit():
     random = np.random.default_rng(0)
     score, wanted = random.permutation(200) / 200, random.random(200) < 0.1

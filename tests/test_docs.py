@@ -116,5 +116,5 @@ def test_every_column_of_the_tables_is_explained(asked):
     tables = [name for (name,) in asked.rows("SELECT table_name FROM information_schema.tables")]
     columns = [name for (name,) in asked.rows("SELECT column_name FROM information_schema.columns")]
 
-    assert {"points", "instances", "findings", "decisions", "labels"} == set(tables)
+    assert {"points", "instances", "findings", "decisions", "labels", "moves", "landmarks"} == set(tables)
     assert set(tables) | set(columns) <= named

@@ -57,8 +57,10 @@ class ShapeSpace:
         A missing point counts as where the mean has it.
         """
         apart = _apart(points, self.mean, self.known)
-        left = apart - apart @ self.directions.T @ self.directions
-        return np.asarray(100 * np.sqrt((left**2).sum(1) / max(int(self.known.sum()), 1)))
+        # Not `@`: the threads of BLAS would spin for work beside those that write the table.
+        usual = np.einsum("nk,ck->nc", apart, self.directions)
+        left = np.maximum((apart**2).sum(1) - (usual**2).sum(1), 0)
+        return np.asarray(100 * np.sqrt(left / max(int(self.known.sum()), 1)))
 
 
 def shape_space(points: Floats) -> ShapeSpace:

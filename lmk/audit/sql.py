@@ -29,7 +29,6 @@ _SAFE: dict[str, Any] = {
     "autoload_known_extensions": "false",
     "python_enable_replacements": "false",  # names of SQL are not names of this program
     "memory_limit": MEMORY,
-    "lock_configuration": "true",
 }
 
 
@@ -77,6 +76,8 @@ class Questions:
 
     def __init__(self, path: Path) -> None:
         self._database = duckdb.connect(str(path), read_only=True, config=_SAFE)
+        # A bar would be printed among the answers; after this nothing can be set any more.
+        self._database.execute("SET enable_progress_bar = false; SET lock_configuration = true")
 
     def __enter__(self) -> Self:
         return self

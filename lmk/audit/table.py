@@ -1,8 +1,9 @@
 """One table for all iterations: a row for each labelled point in each of them, with what it moved by.
 
 The table lives in a DuckDB file, so that numbers, gates and a user's questions speak one language, and none of them
-holds a set in memory: sets are read, paired and written a hundred thousand rows at a time.  `lmk.audit.sql` asks it;
-docs/audit.md lists the columns.
+holds a set in memory: sets are read, paired and written a hundred thousand rows at a time.  What is the same for all
+points of an instance, or for all points of a landmark, is stored once, and so is what follows from other columns: the
+view `points` puts them together.  `lmk.audit.sql` asks it; docs/audit.md lists the columns.
 
 Lengths are pixels of the original image.  Directions are those of the contours of the first set, the human labels.
 """
@@ -40,7 +41,7 @@ Flags = NDArray[np.bool_]
 ROWS = 1 << 16  # of each set that are in memory at once
 SHAPES = 4000  # instances that the space of shapes is made of; more would say the same
 LEFT = 0.25  # of an instance's distance once its sides are exchanged, at most, where they have been exchanged
-LAYOUT = 2  # of the table; another number, another table
+LAYOUT = 3  # of the table; another number, another table
 AHEAD = 2  # tables that wait to be written
 MEMORY = "600MB"  # that DuckDB may use; what does not fit goes to disk
 
@@ -48,32 +49,27 @@ _SQL = {
     "string": "VARCHAR", "int32": "INTEGER", "int16": "SMALLINT", "int8": "TINYINT", "uint8": "UTINYINT",
     "float32": "FLOAT", "bool": "BOOLEAN",
 }  # fmt: skip
-_TAKEN = ("image", "instance", "landmark", "visibility", "split", "annotator", "source", "x", "y")
-POINTS: dict[str, str] = {
+_TAKEN = ("landmark", "visibility", "x", "y")
+# One row a point and iteration; `object` numbers the instances in the order of the set.
+MOVES: dict[str, str] = {
     "iteration": "VARCHAR",
+    "object": "INTEGER",
     **{name: _SQL[COLUMNS[name]] for name in _TAKEN},
-    "name": "VARCHAR",
-    "contour": "VARCHAR",
     "human_x": "FLOAT",
     "human_y": "FLOAT",
-    "box": "FLOAT",
-    "dx": "FLOAT",
-    "dy": "FLOAT",
-    "drift": "FLOAT",
-    "percent": "FLOAT",
     "along": "FLOAT",
     "across": "FLOAT",
     "step": "FLOAT",
     "searched": "BOOLEAN",
-    "unchanged": "BOOLEAN",
     "reversed": "BOOLEAN",
     "crossing": "BOOLEAN",
-    "swapped": "BOOLEAN",
     **{name: _SQL[kind] for name, kind in EVIDENCE.items()},
 }
 INSTANCES: dict[str, str] = {
     "iteration": "VARCHAR",
+    "object": "INTEGER",
     **{name: _SQL[COLUMNS[name]] for name in ("image", "instance", *PARTS)},
+    "box": "FLOAT",
     "points": "INTEGER",
     "drift": "FLOAT",
     "percent": "FLOAT",
@@ -82,6 +78,7 @@ INSTANCES: dict[str, str] = {
     "swapped": "BOOLEAN",
     "has_image": "BOOLEAN",
 }
+LANDMARKS: dict[str, str] = {"landmark": "SMALLINT", "name": "VARCHAR", "contour": "VARCHAR"}
 DECISIONS: dict[str, str] = {
     "iteration": "VARCHAR",
     "number": "INTEGER",
@@ -94,7 +91,23 @@ DECISIONS: dict[str, str] = {
     "decided_by": "VARCHAR",
     "why": "VARCHAR",
 }
-TABLES = {"points": POINTS, "instances": INSTANCES, "findings": FINDINGS, "decisions": DECISIONS}
+TABLES = {
+    "moves": MOVES, "instances": INSTANCES, "landmarks": LANDMARKS, "findings": FINDINGS, "decisions": DECISIONS,
+}  # fmt: skip
+_POINTS = f"""
+CREATE VIEW points AS
+WITH shifted AS (
+    SELECT *, x::DOUBLE - human_x AS to_right, y::DOUBLE - human_y AS to_below,
+           sqrt(to_right * to_right + to_below * to_below) AS apart
+    FROM moves
+)
+SELECT m.iteration, i.image, i.instance, m.landmark, n.name, n.contour, i."split", i.annotator, i.source, m.visibility,
+       m.x, m.y, m.human_x, m.human_y, i.box, to_right::FLOAT AS dx, to_below::FLOAT AS dy, apart::FLOAT AS drift,
+       (100 * apart / i.box)::FLOAT AS percent, along, across, step, searched,
+       coalesce(apart <= {UNIT}, false) AS unchanged, reversed, crossing, i.swapped,
+       {", ".join(f"m.{name}" for name in EVIDENCE)}
+FROM shifted AS m JOIN instances AS i USING (iteration, object) JOIN landmarks AS n USING (landmark)
+"""
 # What holds of every point: a decision, else the last iteration.
 _LABELS = """
 CREATE VIEW labels AS
@@ -137,17 +150,20 @@ def build_table(
     whole = max(1, ROWS // scheme.size) * scheme.size
     database = duckdb.connect(str(target), config={"memory_limit": MEMORY, "threads": str(os.cpu_count() or 1)})
     try:
+        database.execute("SET enable_progress_bar = false")  # lmk has its own
         for table, columns in TABLES.items():
             database.execute(f"CREATE TABLE {table} ({', '.join(f'{name} {kind}' for name, kind in columns.items())})")
         # What is read next is compared while DuckDB writes what was read before.
+        names = {"name": list(scheme.names), "contour": contour_names(scheme)}
+        _insert(database, "landmarks", pa.table({"landmark": pa.array(range(scheme.size), pa.int16()), **names}))
         with ThreadPoolExecutor(1) as writer:
             waiting: deque[Future[None]] = deque()
             done = 0
             for parts in zip(*(read_parts(path, whole) for path in sets.values()), strict=True):
                 named = dict(zip(sets, parts, strict=True))
                 waiting.append(writer.submit(_execute, database, "BEGIN"))
-                for points, instances in _rows_of(named, sets, scheme, space, drifts):
-                    waiting.append(writer.submit(_insert, database, "points", points))
+                for points, instances in _rows_of(named, sets, scheme, space, drifts, done // scheme.size):
+                    waiting.append(writer.submit(_insert, database, "moves", points))
                     waiting.append(writer.submit(_insert, database, "instances", instances))
                     while len(waiting) > AHEAD:
                         waiting.popleft().result()
@@ -160,6 +176,7 @@ def build_table(
                 each.result()
         _insert(database, "findings", pa.Table.from_pandas(drifts.findings(), preserve_index=False))
         _insert(database, "decisions", pa.Table.from_pandas(decided, preserve_index=False))
+        database.execute(_POINTS)
         database.execute(_LABELS.format(last=list(sets)[-1]))
     finally:
         database.close()
@@ -203,6 +220,7 @@ class _Frame:
     human: pa.Table
     scheme: LandmarkScheme
     space: ShapeSpace
+    start: int  # the first one's number
 
     @cached_property
     def points(self) -> Floats:
@@ -220,16 +238,10 @@ class _Frame:
         return np.where(np.isfinite(sides), sides, bounds[:, 2])
 
     @cached_property
-    def texts(self) -> dict[str, pa.Array]:
-        """Names of landmarks and contours, one a row."""
+    def objects(self) -> pa.Array:
+        """The number of each row's instance."""
         count = len(self.human) // self.scheme.size
-        kinds = {"name": list(self.scheme.names), "contour": contour_names(self.scheme)}
-        return {
-            column: pa.DictionaryArray.from_arrays(
-                pa.array(np.tile(np.arange(self.scheme.size, dtype=np.int32), count)), pa.array(values, pa.string())
-            ).cast(pa.string())
-            for column, values in kinds.items()
-        }
+        return pa.array(np.repeat(np.arange(self.start, self.start + count, dtype=np.int32), self.scheme.size))
 
 
 def contour_names(scheme: LandmarkScheme) -> list[str | None]:
@@ -248,9 +260,14 @@ def contour_names(scheme: LandmarkScheme) -> list[str | None]:
 
 
 def _rows_of(
-    parts: Mapping[str, pa.Table], sets: Mapping[str, Path], scheme: LandmarkScheme, space: ShapeSpace, drifts: Drifts
+    parts: Mapping[str, pa.Table],
+    sets: Mapping[str, Path],
+    scheme: LandmarkScheme,
+    space: ShapeSpace,
+    drifts: Drifts,
+    start: int,
 ) -> Iterator[tuple[pa.Table, pa.Table]]:
-    """Points and instances of each iteration; `drifts` takes in the last one."""
+    """Points and instances, numbered from `start`, of each iteration; `drifts` takes in the last one."""
     first = next(iter(parts))
     landmarks = parts[first]["landmark"].to_numpy()
     if len(landmarks) % scheme.size or (landmarks.reshape(-1, scheme.size) != np.arange(scheme.size)).any():
@@ -258,7 +275,7 @@ def _rows_of(
             f"{sets[first]}: changed by another program: rows are not {scheme.size} landmarks an instance, in order; "
             "make the set again with `lmk ingest`"
         )
-    frame = _Frame(parts[first], scheme, space)
+    frame = _Frame(parts[first], scheme, space, start)
     before = last = frame.points
     for name, part in parts.items():
         for key in ("image", "instance", "landmark"):
@@ -293,7 +310,7 @@ def _rows(
     searched: Flags,
     exchanged: Flags,
 ) -> tuple[pa.Table, pa.Table]:
-    scheme, box = frame.scheme, frame.box[:, None]
+    scheme = frame.scheme
     shift, step, earlier = points - frame.points, points - last, last - before
     drift, moved = np.hypot(*np.moveaxis(shift, -1, 0)), np.hypot(*np.moveaxis(step, -1, 0))
     back = ((step * earlier).sum(-1) < 0) & (moved > UNIT) & (np.hypot(*np.moveaxis(earlier, -1, 0)) > UNIT)
@@ -302,22 +319,16 @@ def _rows(
     columns: dict[str, Any] = {
         "human_x": frame.points[..., 0],
         "human_y": frame.points[..., 1],
-        "box": np.broadcast_to(box, drift.shape),
-        "dx": shift[..., 0],
-        "dy": shift[..., 1],
-        "drift": drift,
-        "percent": 100 * drift / box,
         "along": along,
         "across": across,
         "step": moved,
         "searched": searched,
-        "unchanged": drift <= UNIT,
         "reversed": back,
         "crossing": crossings(frame.points, points, scheme),
-        "swapped": np.broadcast_to(exchanged[:, None], drift.shape),
     }
     kept = [column for column in (*_TAKEN, *EVIDENCE) if column in part.column_names]
-    arrays = {"iteration": _constant(name, len(part)), **{column: part[column] for column in kept}, **frame.texts}
+    arrays = {"iteration": _constant(name, len(part)), "object": frame.objects}
+    arrays |= {column: part[column] for column in kept}
     arrays |= {column: _array(values) for column, values in columns.items()}
     table = pa.table(arrays).filter(pc.greater(part["visibility"], 0))
     firsts = part.take(np.arange(0, len(part), scheme.size))
@@ -330,7 +341,9 @@ def _rows(
     instances = pa.table(
         {
             "iteration": _constant(name, len(firsts)),
+            "object": frame.objects.take(np.arange(0, len(part), scheme.size)),
             **{column: firsts[column] for column in keys},
+            "box": _array(frame.box),
             "points": pa.array(np.isfinite(points[..., 0]).sum(1), pa.int32()),
             "drift": _array(np.where(count > 0, mean, np.nan)),
             "percent": _array(np.where(count > 0, 100 * mean / frame.box, np.nan)),
