@@ -52,6 +52,7 @@ EVIDENCE: dict[str, str] = {
     "at_edge": "bool",  # the search ended at the edge of its window
     "fold": "int8",  # which fold's model judged it; 0 where one model judged all
     "error": "float32",  # expected distance to the true point, pixels of the image; `consensus` only
+    "error_along": "float32",  # the part of `error` along the contour; to the right, off contours
     "suspicion": "float32",  # probability that the human point is a gross error; `consensus` only, for all splits
     "reason": "string",  # the likeliest kind of gross error, where one is likelier than not
     "repeats": "int16",  # the iteration whose labels these are, where the alternation has stopped

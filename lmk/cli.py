@@ -27,7 +27,7 @@ FORMATS = ("csv", "pts")  # a test holds this to lmk.formats.READERS, which take
 
 _HINTS = {
     errno.ENOSPC: "; make room, or name another place",
-    errno.EACCES: "; name a place that you may write to",
+    errno.EACCES: "; make it yours, or name another place",
     errno.EROFS: "; name a place that you may write to",
     errno.EISDIR: "; name a file",
     errno.ENOTDIR: "; a file is where a folder should be, name another place",
@@ -52,6 +52,9 @@ def run_cleanly(work: Callable[[], None]) -> int:
         # The reader of our output left, as `head` does; nothing more can be said to it.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
+    except UnicodeEncodeError as error:
+        print(f"lmk: {error.object!r:.80}: not text in UTF-8", file=sys.stderr)
+        return 1
     except KeyboardInterrupt:
         print("lmk: stopped; run the same command again to go on", file=sys.stderr)
         return 130
@@ -130,6 +133,9 @@ def parser() -> argparse.ArgumentParser:
     train.add_argument("set", type=Path, metavar="SET.parquet")
     train.add_argument("--images", type=Path, required=True, metavar="DIR", help="folder that image paths start from")
     train.add_argument("--start", type=Path, metavar="MODEL", help="go on from this model instead of from scratch")
+    train.add_argument(
+        "--weights", type=Path, metavar="FILE", help="how much each landmark counts, as `lmk ambiguity -o FILE` says"
+    )
     train.add_argument("-o", "--output", type=Path, required=True, metavar="MODEL", help="folder of the model")
     _parameters(train)
 
@@ -262,6 +268,20 @@ def parser() -> argparse.ArgumentParser:
     )
     _folder(review)
     review.add_argument("--json", action="store_true", help="for programs")
+
+    loose = add(
+        "ambiguity",
+        _ambiguity,
+        "say how loosely annotators place each landmark",
+        "Standard deviation of the human noise along and across the contour, in % of the box, with intervals; from "
+        "what separates human labels and the refined ones of an iteration, and how certain those are. As JSON also "
+        "sigmas for COCO's object keypoint similarity, and weights for `lmk train --weights`, less for a looser "
+        "landmark.",
+    )
+    _folder(loose)
+    loose.add_argument("--iteration", metavar="iNN", help="whose refined labels (default: the last)")
+    loose.add_argument("--json", action="store_true", help="for programs")
+    loose.add_argument("-o", "--output", type=Path, metavar="FILE", help="keep the JSON")
 
     diff = add(
         "diff",
@@ -414,6 +434,7 @@ def _train(arguments: argparse.Namespace) -> None:
         work=out.parent / ".work",
         title="training",
         start=_existing(arguments.start, "model; `lmk train` makes one") if arguments.start else None,
+        importance=_read_weights(arguments.weights) if arguments.weights else None,
     )
     remove(unfinished)
     with contextlib.suppress(OSError):  # other trainings may be unfinished beside it
@@ -498,7 +519,7 @@ def _audit(arguments: argparse.Namespace) -> None:
     from lmk.workspace import Workspace
 
     paths = Workspace(arguments.dir)
-    gates = {**_load(arguments).audit.gates, **{f"--fail-on {text}": text for text in arguments.fail_on}}
+    gates = {**_load(arguments).audit.gates, **{text: text for text in arguments.fail_on}}
     found, verdicts = audited(paths, list(paths.files()), gates, arguments.by)
     print(json.dumps(found, indent=2) if arguments.json else f"{format_audit(found)}\n")
     stop_if_broken(verdicts)
@@ -507,13 +528,13 @@ def _audit(arguments: argparse.Namespace) -> None:
 
 
 def _query(arguments: argparse.Namespace) -> None:
-    from lmk.audit.sql import asking
+    from lmk.audit.sql import asking, rows_of
     from lmk.workspace import Workspace
 
     with asking(Workspace(arguments.dir)) as questions:
         answer = questions.ask(arguments.question)
     if arguments.json:
-        print(answer.to_json(orient="records", indent=2))
+        print(json.dumps(rows_of(answer), indent=2, default=str))
     else:
         print(answer.to_string(index=False) if len(answer) else "no rows")
 
@@ -541,6 +562,10 @@ def _labels(arguments: argparse.Namespace) -> None:
 
     paths = Workspace(arguments.dir)
     last = list(paths.files().values())[-1]
+    if arguments.output.absolute().resolve().parent == last.parent.resolve():
+        raise DataError(
+            f"{arguments.output}: iterations are never changed, nor are others put beside them; name another"
+        )
     labels = accepted(read_annotations(last), paths.decisions)
     write_annotations(labels, arguments.output)
     print(f"{arguments.output}: {last.stem}, {labels.provenance['decided']} points as they were decided")
@@ -563,6 +588,32 @@ def _suspects(arguments: argparse.Namespace) -> None:
     with asking(paths) as questions:
         found = suspects(questions, list(paths.files())[-1])
     print(json.dumps([one.as_json() for one in found], indent=2) if arguments.json else format_suspects(found))
+
+
+def _ambiguity(arguments: argparse.Namespace) -> None:
+    from lmk.audit.ambiguity import ambiguity, as_json, format_ambiguity
+    from lmk.errors import UnknownName
+    from lmk.store import read_annotations, write_json
+    from lmk.workspace import Workspace
+
+    files = Workspace(arguments.dir).files()
+    first, *later = files
+    name = arguments.iteration or [first, *later][-1]
+    if name not in later:
+        raise UnknownName("iteration with refined labels", name, later)
+    found = ambiguity(read_annotations(files[first]), read_annotations(files[name]))
+    content = as_json(found, name)
+    if arguments.output:
+        write_json(content, arguments.output)
+    print(json.dumps(content, indent=2) if arguments.json else format_ambiguity(found))
+
+
+def _read_weights(path: Path) -> dict[str, float]:
+    try:
+        weights = json.loads(path.read_text(encoding="utf-8"))["weights"]
+        return {str(name): float(value) for name, value in weights.items()}
+    except (ValueError, KeyError, TypeError, AttributeError) as cause:
+        raise DataError(f"{path}: no weights of landmarks in it; `lmk ambiguity DIR -o FILE` writes them") from cause
 
 
 def _diff(arguments: argparse.Namespace) -> None:

@@ -60,7 +60,7 @@ class HourglassParams(Section):
     input_size: PositiveInt  # pixels of the square crop
     heatmap_size: PositiveInt
     sigma: PositiveFloat  # of the training target, pixels of a 256-pixel heatmap
-    loss: Literal["cross_entropy", "chi_square"]  # between heatmap and target; chi_square is Eq. 9 of the paper
+    loss: Literal["cross_entropy", "chi_square", "star"]  # of heatmaps; chi_square is Eq. 9, star is STAR's (CVPR 2023)
 
     @model_validator(mode="after")
     def _sizes_fit(self) -> HourglassParams:

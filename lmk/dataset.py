@@ -24,7 +24,7 @@ class Batch(NamedTuple):
 
     images: Tensor  # (B, 3, S, S), about zero
     points: Tensor  # (B, K, 2)
-    weight: Tensor  # (B, K), 0 where there is no label
+    weight: Tensor  # (B, K) importance of the landmark, 0 where there is no label
 
 
 def to_crop(points: Tensor, boxes: Tensor) -> Tensor:
@@ -48,12 +48,19 @@ class TrainingData:
     """The labelled instances of one split, as random batches."""
 
     def __init__(
-        self, annotations: AnnotationSet, crops: Crops, input_size: int, augmentation: AugmentationParams, seed: int
+        self,
+        annotations: AnnotationSet,
+        crops: Crops,
+        input_size: int,
+        augmentation: AugmentationParams,
+        seed: int,
+        importance: np.ndarray | None = None,  # (K,) of each landmark in the loss
     ):
         self.crops, self.input_size, self.augmentation, self.seed = crops, input_size, augmentation, seed
         points = torch.from_numpy(annotations.points.copy())
         self.points = to_crop(points, torch.from_numpy(annotations.boxes.copy())).float().nan_to_num(0)
-        self.weight = torch.from_numpy(annotations.labelled.astype(np.float32))
+        important = np.ones(annotations.landmarks) if importance is None else importance
+        self.weight = torch.from_numpy((annotations.labelled * important).astype(np.float32))
         self.flip = torch.from_numpy(annotations.scheme.flip) if annotations.scheme.mirror else None
 
         self._turn, self._order = -1, torch.empty(0)

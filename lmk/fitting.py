@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -42,6 +42,7 @@ def fit(
     crops: Crops | None = None,
     after_step: Callable[[int], None] | None = None,
     left_out: NDArray[np.bool_] | None = None,
+    importance: Mapping[str, float] | None = None,
 ) -> Path:
     """Train a network on a set of labels and keep it with its curve; nothing is done where that very network is there.
 
@@ -53,6 +54,7 @@ def fit(
         start: folder of the network to go on from; without one, training starts from scratch.
         crops: of the set, where they are at hand.
         left_out: (N, K) points that are not to be learnt, besides those that `training.held_out` asks for.
+        importance: of each landmark in the loss, by its name; all the same without it.
 
     Returns:
         The folder with the training's last checkpoint, to be removed when nobody needs to go on from it.
@@ -69,12 +71,15 @@ def fit(
             "augmentation": augmentation.model_dump(),
         },
     }
+    if importance is not None:
+        provenance["importance"] = dict(importance)
     unfinished = work / digest_of(provenance)
     if is_whole(target, provenance):
         return unfinished
     if target.exists() and not (target / CONFIG).is_file() and (not target.is_dir() or any(target.iterdir())):
         raise ModelError(f"{target}: holds something else than a model, which would be lost; name another folder")
     annotations = read_annotations(labels)
+    weights = None if importance is None else _importance(importance, annotations)
     unseen = held_out(annotations, training)
     annotations = annotations.without(unseen if left_out is None else unseen | left_out)
     if start:
@@ -92,9 +97,22 @@ def fit(
         unfinished,
         title,
         after_step,
+        weights,
     )
     save_model(model, annotations.scheme, provenance, curve, target)
     return unfinished
+
+
+def _importance(importance: Mapping[str, float], annotations: AnnotationSet) -> NDArray[np.float64]:
+    """(K,) in the order of the scheme."""
+    names = annotations.scheme.names
+    if set(importance) != set(names):
+        unknown = sorted(set(importance) ^ set(names))[0]
+        raise DataError(f"weights: {unknown!r} is not in both, weights and scheme {annotations.scheme.name}")
+    found = np.array([float(importance[name]) for name in names])
+    if not (np.isfinite(found) & (found >= 0)).all() or not found.any():
+        raise DataError("weights: want numbers that are not negative, one for each landmark")
+    return found
 
 
 def held_out(annotations: AnnotationSet, training: TrainingParams) -> NDArray[np.bool_]:

@@ -91,9 +91,12 @@ def _read(paths: Iterable[Path]) -> pd.DataFrame:
     tables = []
     for path in paths:
         try:
-            table = pq.read_table(path, schema=SCHEMA).to_pandas()
-        except (pa.ArrowException, OSError, ValueError) as cause:
+            found = pq.read_table(path)
+            table = found.select(SCHEMA.names).cast(SCHEMA).to_pandas()
+        except (pa.ArrowException, OSError, ValueError, KeyError) as cause:
             raise FormatError(f"{path}: not a file of decisions ({' '.join(str(cause).split())[:100]})") from cause
+        if not table["action"].isin(ACTIONS).all() or not np.isfinite(table[["x", "y"]].to_numpy(np.float64)).all():
+            raise FormatError(f"{path}: not a file of decisions: each is {' or '.join(ACTIONS)}, and has a position")
         tables.append(table.assign(iteration=path.parent.name, number=_number(path)))
     return pd.concat(tables, ignore_index=True) if tables else nothing()
 

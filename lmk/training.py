@@ -37,6 +37,7 @@ def train(
     work: Path,
     title: str,
     after_step: Callable[[int], None] | None = None,
+    importance: np.ndarray | None = None,
 ) -> tuple[Network, pd.DataFrame]:
     """Train on the split `train`, look at `val`, never at `test`.
 
@@ -50,6 +51,7 @@ def train(
             on from there with the same result.
         title: for the progress.
         after_step: called with the number of each finished step; for tests.
+        importance: (K,) of each landmark in the loss; all the same without it.
 
     Returns:
         The network with averaged weights, and its curve: images, loss, val_nme in % of the box, learning_rate.
@@ -60,7 +62,7 @@ def train(
     if not chosen.any():
         raise DataError("no instances in split train to learn from; name the folders train, val and test, or use none")
     size = model.params.input_size
-    data = TrainingData(annotations.select(chosen), crops.select(chosen), size, augmentation, params.seed)
+    data = TrainingData(annotations.select(chosen), crops.select(chosen), size, augmentation, params.seed, importance)
     watched = annotations.in_split("val")
 
     model = on_device(model).train()

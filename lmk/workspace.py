@@ -87,7 +87,9 @@ class Workspace:
     def files(self) -> dict[str, Path]:
         """The files of all sets that are there, for people who look into a folder without its parameters."""
         found = sorted((self.root / "annotations").glob("i[0-9][0-9].parquet"))
-        if not found:
+        if not self.root.is_dir():
+            raise DataError(f"{self.root}: no such folder; name the one that `lmk clean` wrote")
+        if not found or found[0].stem != "i00":
             raise DataError(f"{self.root}: no annotations/i00.parquet in it; name the folder that `lmk clean` wrote")
         return {file.stem: file for file in found}
 

@@ -64,6 +64,7 @@ def test_every_command_and_option_is_explained():
         "labels",
         "log",
         "suspects",
+        "ambiguity",
         "diff",
     }
     for name, command in commands.items():
@@ -99,10 +100,10 @@ def test_an_audit_says_what_moved_and_a_broken_gate_is_exit_code_3(cleaned, caps
     said = capsys.readouterr()
     gates = {gate["name"]: gate["broken"] for gate in json.loads(said.out)["gates"]}
     assert gates == {
-        "far": False, "--fail-on drift >= 0": True, "--fail-on avg(drift) > 1e9": False, "--fail-on SELECT true": True,
+        "far": False, "drift >= 0": True, "avg(drift) > 1e9": False, "SELECT true": True,
     }  # fmt: skip
     lines = [line for line in said.err.splitlines() if line.startswith("lmk: gate")]
-    assert [line.split(" broken: ")[1] for line in lines] == ["drift >= 0 (816 points)", "SELECT true"]
+    assert lines == ["lmk: gate broken: drift >= 0 (816 points)", "lmk: gate broken: SELECT true"]
 
 
 def test_questions_are_answered_as_a_table_and_as_json(cleaned, capsys):
@@ -115,6 +116,19 @@ def test_questions_are_answered_as_a_table_and_as_json(cleaned, capsys):
     assert capsys.readouterr().out == "no rows\n"
     assert "not one SELECT" in fails(capsys, "query", cleaned, "DROP TABLE points")
     assert "no annotations/i00.parquet in it" in fails(capsys, "query", cleaned / "models", "SELECT 1")
+    assert "no such folder" in fails(capsys, "query", cleaned / "nowhere", "SELECT 1")
+    assert "text in UTF-8" in fails(capsys, "query", cleaned, "SELECT '\udcff'")
+
+
+def test_any_value_that_sql_has_can_be_printed_as_json(cleaned, capsys):
+    question = """
+        SELECT uuid() AS u, TIMESTAMP '2026-01-02 03:04:05' AS t, TIME '01:02:03' AS c, 1.5::DECIMAL(5, 2) AS d,
+               [1, 2] AS l, NULL AS n, 'nan'::DOUBLE AS f, 'ü' AS s, true AS b, 7::HUGEINT AS h
+    """
+    assert main(["query", str(cleaned), question, "--json"]) == 0
+    [row] = json.loads(capsys.readouterr().out)
+    assert (row["l"], row["n"], row["f"], row["s"], row["b"], float(row["h"])) == ([1, 2], None, None, "ü", True, 7)
+    assert row["t"].startswith("2026-01-02")
 
 
 def test_decisions_go_into_the_labels_and_can_be_taken_back(cleaned, tmp_path, capsys):
@@ -135,6 +149,19 @@ def test_decisions_go_into_the_labels_and_can_be_taken_back(cleaned, tmp_path, c
     assert (held.points[train][:, 2] != human.points[train][:, 2]).any()
     assert "100 points as they were decided" in capsys.readouterr().out
     assert "no point of i01 meets it" in fails(capsys, "accept", folder, "--where", "landmark = 99")
+    assert "--where lndmark = 1: " in fails(capsys, "accept", folder, "--where", "lndmark = 1")
+    assert "an empty condition" in fails(capsys, "accept", folder, "--where", " ")
+
+
+def test_labels_are_never_written_among_the_iterations(cleaned, capsys):
+    before = (cleaned / "annotations" / "i01.parquet").read_bytes()
+
+    for name in ("i01", "i02"):
+        target = cleaned / "annotations" / f"{name}.parquet"
+        assert "iterations are never changed" in fails(capsys, "labels", cleaned, "-o", target)
+
+    assert (cleaned / "annotations" / "i01.parquet").read_bytes() == before
+    assert not (cleaned / "annotations" / "i02.parquet").exists()
 
 
 def test_clean_again_trains_nothing(rendered, cleaned, capsys):

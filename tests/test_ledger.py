@@ -159,3 +159,16 @@ def test_only_what_the_ledger_knows_can_be_decided(tmp_path):
     with pytest.raises(DataError, match="not 'delete'"):
         ledger.record(tmp_path, "i01", rows(make(NAMES, scattered(3, 0)), "delete"))
     assert isinstance(ledger.read(tmp_path), pd.DataFrame)
+
+
+@pytest.mark.parametrize("change", [{"action": "banana"}, {"x": np.nan}, None])
+def test_a_file_that_holds_no_decisions_is_refused(tmp_path, change):
+    labels = make(NAMES, scattered(3, 0))
+    file = ledger.record(tmp_path, "i01", rows(labels))
+    if change is None:
+        write_annotations(labels, file)
+    else:
+        pd.read_parquet(file).assign(**change).to_parquet(file)
+
+    with pytest.raises(FormatError, match=r"000001\.parquet: not a file of decisions"):
+        ledger.read(tmp_path)

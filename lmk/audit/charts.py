@@ -192,7 +192,7 @@ def _strip(questions: Questions) -> Any:
     table = questions.ask(
         """
         SELECT iteration, landmark, name, avg(percent) AS percent, avg(step) AS step
-        FROM points WHERE searched AND drift IS NOT NULL AND iteration > 'i00'
+        FROM points WHERE searched AND NOT swapped AND drift IS NOT NULL
         GROUP BY ALL ORDER BY iteration, landmark
         """
     ).round({"percent": 4, "step": 4})
@@ -217,7 +217,7 @@ def _scatter(questions: Questions, last: str) -> Any:
     table = questions.ask(
         f"""
         SELECT name, image, round(100 * along / box, 3) AS along, round(100 * across / box, 3) AS across
-        FROM points WHERE iteration = ? AND searched AND along IS NOT NULL
+        FROM points WHERE iteration = ? AND searched AND NOT swapped AND along IS NOT NULL
         ORDER BY hash(image || instance || '/' || landmark) LIMIT {DOTS}
         """,
         [last],
@@ -230,7 +230,7 @@ def _scatter(questions: Questions, last: str) -> Any:
         alt.Chart(table, width="container", height=300)
         .mark_circle(size=12, opacity=0.45, color=COLOURS[1])
         .encode(
-            x=alt.X("along:Q", title="along the contour, % of the box", scale=scale),
+            x=alt.X("along:Q", title="along the contour, % of the box; farther ones lie on the edge", scale=scale),
             y=alt.Y("across:Q", title="across, % of the box", scale=scale),
             tooltip=["name:N", "image:N", "along:Q", "across:Q"],
         )
@@ -238,7 +238,7 @@ def _scatter(questions: Questions, last: str) -> Any:
 
 
 def _histogram(questions: Questions, last: str) -> Any:
-    where = "iteration = ? AND searched AND drift IS NOT NULL"
+    where = "iteration = ? AND searched AND NOT swapped AND drift IS NOT NULL"
     [(top,)] = questions.rows(f"SELECT quantile_cont(percent, 0.995) FROM points WHERE {where}", [last])
     if not top:
         return None

@@ -37,17 +37,30 @@ def decide(
     with asking(paths) as questions:
         rows = questions.ask(
             f"""
-            SELECT image, instance, landmark, {place[0]} AS x, {place[1]} AS y, name, drift
-            FROM points WHERE iteration = ? AND human_x IS NOT NULL AND {condition(where)}
-            ORDER BY drift DESC, image, instance, landmark
+            SELECT image, instance, landmark, to_x AS x, to_y AS y, name, drift
+            FROM (
+                SELECT *, {place[0]} AS to_x, {place[1]} AS to_y, {condition(where)} AS met
+                FROM points WHERE iteration = ? AND human_x IS NOT NULL
+            )
+            WHERE met ORDER BY drift DESC, image, instance, landmark
             """,
             [iteration],
+            f"--where {where}",
         )
     if not len(rows):
         raise DataError(f"--where {where}: no point of {iteration} meets it; try it with `lmk query`")
-    who = decided_by or getpass.getuser()
-    rows = rows.assign(action=action, decided_by=who, why=why, iteration=iteration)
-    return rows, None if dry_run else ledger.record(paths.decisions, iteration, rows)
+    rows = rows.assign(action=action, iteration=iteration)
+    if dry_run:
+        return rows, None
+    rows = rows.assign(decided_by=decided_by or _logged_in(), why=why)
+    return rows, ledger.record(paths.decisions, iteration, rows)
+
+
+def _logged_in() -> str:
+    try:
+        return getpass.getuser()
+    except (KeyError, OSError) as cause:  # a user without a name, as in containers
+        raise DataError("nobody is logged in by name; say who decides with --by NAME") from cause
 
 
 def format_decided(rows: pd.DataFrame, action: str, file: Path | None) -> str:

@@ -74,7 +74,7 @@ def gallery(
 
 
 def _choose(questions: Questions, last: str, shown: int) -> tuple[int, pd.DataFrame]:
-    """How many instances were searched, and those that are shown, in the order in which they matter.
+    """How many instances there is something to see in, and those that are shown, in the order in which they matter.
 
     Of more than can be shown, two in five are those that moved farthest, one in five those that are suspected most,
     and the others are drawn at random.
@@ -82,8 +82,8 @@ def _choose(questions: Questions, last: str, shown: int) -> tuple[int, pd.DataFr
     table = questions.ask(
         """
         SELECT image, instance, max(percent) AS moved, coalesce(max(suspicion), 0) AS suspected
-        FROM points WHERE iteration = ? AND searched AND drift IS NOT NULL
-        GROUP BY image, instance HAVING max(drift) > 0 ORDER BY moved DESC, image, instance
+        FROM points WHERE iteration = ? AND drift IS NOT NULL
+        GROUP BY image, instance HAVING max(drift) > 0 OR max(suspicion) >= 0.5 ORDER BY moved DESC, image, instance
         """,
         [last],
     )
@@ -99,10 +99,10 @@ def _choose(questions: Questions, last: str, shown: int) -> tuple[int, pd.DataFr
 def rule(total: int, shown: int) -> str:
     """Which instances the page shows, for its reader."""
     if shown == total:
-        return f"All {total:,} instances in which a point moved."
+        return f"All {total:,} instances in which a point moved or is likely a gross error."
     return (
-        f"{shown:,} of {total:,} instances in which a point moved: two of five are those that moved farthest, one of "
-        "five those that are suspected most, and the others were drawn at random."
+        f"{shown:,} of {total:,} instances in which a point moved or is likely a gross error: two of five are those "
+        "that moved farthest, one of five those that are suspected most, and the others were drawn at random."
     )
 
 

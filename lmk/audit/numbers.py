@@ -80,14 +80,14 @@ def audit(questions: Questions, names: Sequence[str], by: str | None = None) -> 
 
 
 def by_part(questions: Questions, iteration: str, by: str | None) -> list[dict[str, Any]]:
-    """One row for each part of an iteration, or one for all of it.
+    """One row for each part of an iteration, or one for all of it; instances whose sides were exchanged are left out.
 
     The interval of the mean drift counts images, not points.
     """
     key = BY[by] if by else "'all'"
     order = "min(landmark), part" if by == "landmark" else "part"
     columns = ", ".join(f"{formula} AS {name}" for name, formula in _MEANS.items())
-    where = f"iteration = ? AND searched AND drift IS NOT NULL AND {key} IS NOT NULL"
+    where = f"iteration = ? AND searched AND NOT swapped AND drift IS NOT NULL AND {key} IS NOT NULL"
     table = questions.ask(
         f"""
         SELECT {key} AS part, count(*) AS points, {columns}
@@ -153,7 +153,9 @@ def format_audit(found: dict[str, Any]) -> str:
         "cross",
     )
     lines = ["drift of the searched points against the first set, in pixels (along, across: root mean square)", ""]
-    lines.append(f"{head[0]:16s}{head[1]:>9s}" + "".join(f"{title:>9s}" for title in head[2:]))
+    if not found["iterations"]:
+        return "only the human labels are here; there is no iteration to audit yet"
+    lines.append(_head(head, _TITLE))
     lines += [_line(row["iteration"], row) for row in found["iterations"]]
     lines += ["", "shape        instances  asymmetry, % of box  distance from usual shapes, %  sides exchanged"]
     for row in found["shapes"]:
@@ -163,17 +165,26 @@ def format_audit(found: dict[str, Any]) -> str:
         )
     lines += ["", *_findings(found["findings"])]
     if "by" in found:
-        lines += ["", f"by {found['by']['part']}, last iteration:"]
-        lines += [_line(str(row["part"]), row) for row in found["by"]["rows"]]
+        rows = found["by"]["rows"]
+        wide = max([_TITLE, *(len(str(row["part"])) + 1 for row in rows)])
+        lines += ["", f"by {found['by']['part']}, last iteration:", _head(head, wide)]
+        lines += [_line(str(row["part"]), row, wide) for row in rows]
     return "\n".join(lines)
 
 
-def _line(title: str, row: dict[str, Any]) -> str:
+_TITLE = 16  # characters of a row's name, at least
+
+
+def _head(titles: Sequence[str], wide: int) -> str:
+    return f"{titles[0]:{wide}s}" + "".join(f"{title:>10s}" for title in titles[1:])
+
+
+def _line(title: str, row: dict[str, Any], wide: int = _TITLE) -> str:
     cells = [
         _cell(row[name]) for name in ("mean", "median", "p95", "worst", "percent", "along_rms", "across_rms", "step")
     ]
     cells += [_share(row[name]) for name in ("unchanged", "reversed", "crossing")]
-    return f"{title:16.16s}{row['points']:9d}" + "".join(f"{cell:>9s}" for cell in cells)
+    return f"{title:{wide}s}{row['points']:10d}" + "".join(f"{cell:>10s}" for cell in cells)
 
 
 def _cell(value: float | None) -> str:
@@ -200,11 +211,16 @@ def _findings(found: list[dict[str, Any]]) -> list[str]:
 def sentence(finding: dict[str, Any]) -> str:
     """A finding in words."""
     if finding["what"] == "swap":
-        return f"sides exchanged in {finding['images']} instances ({finding['mean_percent']:.2f} %)"
+        many = "1 instance" if finding["images"] == 1 else f"{finding['images']} instances"
+        return f"sides exchanged in {many} ({finding['mean_percent']:.2f} %)"
     who = finding["name"] if finding["what"] == "points" else f"{finding['what']} {finding['name']}"
     where = f" in {finding['part']}" if finding["part"] else ""
     size = f"{abs(finding['mean_percent']):.2f} % of the box {_way(finding)}"
-    beyond = {"points": "", "contour": " beyond all points", "landmark": " beyond its contour"}[finding["what"]]
+    beyond = {
+        "points": "",
+        "contour": ", on top of what all points did",
+        "landmark": ", on top of what its contour did",
+    }[finding["what"]]
     return f"{who}{where}: {size}{beyond} (t {finding['t']:.1f}, {finding['images']} images)"
 
 

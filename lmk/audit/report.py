@@ -202,6 +202,6 @@ def _advice(
         steps.append((f"The alternation has stopped ({last['stopped']}); more iterations change nothing.", None))
     if overall:
         steps.append(("Take back what you do not believe; later iterations respect it.",
-                      f'lmk revert {folder} --where "percent > 20" --dry-run'))  # fmt: skip
+                      f'lmk revert {folder} --where "percent > 10 AND peak < 0.3" --dry-run'))  # fmt: skip
         steps.append(("Take the labels that hold.", f"lmk labels {folder} -o labels.parquet"))
     return steps

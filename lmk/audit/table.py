@@ -41,7 +41,7 @@ Flags = NDArray[np.bool_]
 ROWS = 1 << 16  # of each set that are in memory at once
 SHAPES = 4000  # instances that the space of shapes is made of; more would say the same
 LEFT = 0.25  # of an instance's distance once its sides are exchanged, at most, where they have been exchanged
-LAYOUT = 3  # of the table; another number, another table
+LAYOUT = 5  # of the table; another number, another table
 AHEAD = 2  # tables that wait to be written
 MEMORY = "600MB"  # that DuckDB may use; what does not fit goes to disk
 
@@ -105,8 +105,11 @@ SELECT m.iteration, i.image, i.instance, m.landmark, n.name, n.contour, i."split
        m.x, m.y, m.human_x, m.human_y, i.box, to_right::FLOAT AS dx, to_below::FLOAT AS dy, apart::FLOAT AS drift,
        (100 * apart / i.box)::FLOAT AS percent, along, across, step, searched,
        coalesce(apart <= {UNIT}, false) AS unchanged, reversed, crossing, i.swapped,
+       d.landmark IS NOT NULL AS decided,
        {", ".join(f"m.{name}" for name in EVIDENCE)}
 FROM shifted AS m JOIN instances AS i USING (iteration, object) JOIN landmarks AS n USING (landmark)
+LEFT JOIN (SELECT DISTINCT image, instance, landmark FROM decisions) AS d
+    ON d.image = i.image AND d.instance = i.instance AND d.landmark = m.landmark
 """
 # What holds of every point: a decision, else the last iteration.
 _LABELS = """
@@ -283,7 +286,7 @@ def _rows_of(
                 _differ(sets[first], sets[name])
         points = _positions(part, scheme.size)
         exchanged = changed_sides(frame.points, points, scheme.flip)
-        searched = _searched(part, frame.points, points)
+        searched = _searched(part, frame.points, points, first=name == first)
         if part is [*parts.values()][-1]:
             keys = [column for column in ("image", *PARTS) if column in part.column_names]
             table = part.select(keys).take(np.arange(0, len(part), scheme.size)).to_pandas()
@@ -292,8 +295,13 @@ def _rows_of(
         before, last = last, points
 
 
-def _searched(part: pa.Table, human: Floats, points: Floats) -> Flags:
-    """(N, K) what an iteration looked at, as its evidence says, or moved all the same; all where nobody says."""
+def _searched(part: pa.Table, human: Floats, points: Floats, first: bool) -> Flags:
+    """(N, K) what an iteration looked at, as its evidence says, or moved all the same; all where nobody says.
+
+    Nothing was looked at for the first set, the human labels.
+    """
+    if first:
+        return np.zeros(points.shape[:2], bool)
     if "chi2" not in part.column_names:
         return np.ones(points.shape[:2], bool)
     told = part["chi2"].is_valid().to_numpy().reshape(points.shape[:2])

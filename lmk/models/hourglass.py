@@ -11,9 +11,9 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from lmk.config import HourglassParams
-from lmk.kernels.heatmap import chi_square, cross_entropy, expected_position, log_probabilities
+from lmk.kernels.heatmap import chi_square, cross_entropy, expected_position, log_probabilities, star
 
-LOSSES = {"cross_entropy": cross_entropy, "chi_square": chi_square}
+LOSSES = {"cross_entropy": cross_entropy, "chi_square": chi_square, "star": star}
 PEAK = 0.1  # least part of a heatmap's mass around its highest pixel; a flat one has 0.02 there
 
 

@@ -31,6 +31,7 @@ class Agreement(NamedTuple):
 
     points: Array  # (N, K, 2)
     error: Array  # (N, K) expected distance to the true point, root of its mean square
+    error_along: Array  # (N, K) the part of it along the contour, or to the right where there is none
     suspicion: Array  # (N, K)
     reason: NDArray[np.int64]  # (N, K)
 
@@ -80,10 +81,11 @@ def agree(human: AnnotationSet, views: NDArray[np.float32], learn: NDArray[np.bo
         trust = there * torch.from_numpy(np.repeat(1 - judged.score, 2, axis=1))
         found = settle(residual - habit, variance, together, trust, teaches, found)
     settled = (reading + _turned_back(axes, found.shift)) * unit
-    error = np.sqrt(_paired(found.variance, count).sum(-1)) * unit[..., 0]
+    left = _paired(found.variance, count)
     return Agreement(
         np.where(labelled[..., None], settled, human.points),
-        np.where(labelled, error, np.nan),
+        np.where(labelled, np.sqrt(left.sum(-1)) * unit[..., 0], np.nan),
+        np.where(labelled, np.sqrt(left[..., 0]) * unit[..., 0], np.nan),
         judged.score,
         judged.reason,
     )

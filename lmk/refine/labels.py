@@ -67,7 +67,8 @@ def refine_labels(
         found_by_all = agree(human, read_views(judge, human, crops, params.views, reading), train)
         agreed = found_by_all.points
         evidence["suspicion"] = np.where(human.labelled, found_by_all.suspicion, np.nan)
-        evidence["error"] = np.where(human.labelled & train[:, None], found_by_all.error, np.nan)
+        for name in ("error", "error_along"):
+            evidence[name] = np.where(human.labelled & train[:, None], getattr(found_by_all, name), np.nan)
         told = np.array(REASONS, object)[found_by_all.reason]
         evidence["reason"] = np.where(human.labelled & (found_by_all.suspicion >= DOUBT), told, np.array(None))
     searched = np.flatnonzero(train)

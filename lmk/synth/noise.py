@@ -47,6 +47,8 @@ class NoiseModel:
 NOISES: dict[str, NoiseModel] = {
     "none": NoiseModel(along=0, across=0, corner=0, slide=0, gross=False),
     "default": NoiseModel(along=0.025, across=0.006, corner=0.006, slide=0, gross=True),
+    "half": NoiseModel(along=0.0125, across=0.003, corner=0.003, slide=0, gross=True),
+    "double": NoiseModel(along=0.05, across=0.012, corner=0.012, slide=0, gross=True),
     "default-clean": NoiseModel(along=0.025, across=0.006, corner=0.006, slide=0, gross=False),
     "annotators": NoiseModel(along=0.025, across=0.006, corner=0.006, slide=0.015, gross=True),
     "annotators-clean": NoiseModel(along=0.025, across=0.006, corner=0.006, slide=0.015, gross=False),

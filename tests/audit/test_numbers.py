@@ -13,8 +13,9 @@ from lmk.audit.gates import judge, stop_if_broken
 from lmk.audit.numbers import audit, format_audit, sentence
 from lmk.audit.sql import asking
 from lmk.errors import DataError, GateBroken, QueryError, UnknownName
+from lmk.scheme import load_scheme
 from lmk.store import read_annotations
-from tests.audit.sets import SCHEME, folder, make, scattered
+from tests.audit.sets import SCHEME, faces_like, folder, make, scattered
 
 COUNT = 24
 
@@ -89,7 +90,7 @@ def test_a_folder_of_human_labels_alone_has_no_drift(paths):
         found = audit(questions, ["i00"], "landmark")
 
     assert (found["iterations"], found["by"]["rows"], found["findings"]) == ([], [], [])
-    assert "nothing moved" in format_audit(found)
+    assert "only the human labels are here" in format_audit(found)
 
 
 def test_the_terminal_names_iterations_parts_and_findings(paths):
@@ -105,7 +106,7 @@ def test_the_terminal_names_iterations_parts_and_findings(paths):
     assert [line.split()[0] for line in text.splitlines() if line[:2] in ("i0", "tr", "va")] == [
         "i01", "i02", "i00", "i01", "i02", "train", "val",
     ]  # fmt: skip
-    assert "contour jaw in split val: 2.00 % of the box back along its contour beyond all points" in text
+    assert "contour jaw in split val: 2.00 % of the box back along its contour, on top of what all points did" in text
 
 
 @pytest.mark.parametrize(
@@ -113,7 +114,7 @@ def test_the_terminal_names_iterations_parts_and_findings(paths):
     [
         ("points", "right", 1.0, "all points: 1.00 % of the box to the right (t"),
         ("points", "down", -1.0, "all points: 1.00 % of the box up (t"),
-        ("landmark", "across", -1.0, "landmark all points: 1.00 % of the box across its contour, to the left beyond"),
+        ("landmark", "across", -1.0, "landmark all points: 1.00 % of the box across its contour, to the left, on top"),
     ],
 )
 def test_findings_in_words(what, direction, size, said):
@@ -191,3 +192,56 @@ def test_what_holds_can_be_asked(paths):
 
     assert rules == [("accept", "i01", "me", 16), ("refined", "i02", None, COUNT * 7), ("revert", "i02", "you", 8)]
     np.testing.assert_array_equal(held, labels.points.reshape(-1, 2))
+
+
+def test_a_gate_does_not_count_points_that_somebody_has_decided_on(paths):
+    gates = {"far": "drift > 0", "whole": "(SELECT count(*) > 0 FROM points WHERE drift > 0 AND NOT decided)"}
+    with asking(paths) as questions:
+        assert [verdict.broken for verdict in judge(questions, gates, "i02")] == [True, True]
+
+    decide(paths, "revert", "landmark < 3", None, "me", None, dry_run=False)
+    with asking(paths) as questions:
+        [far, _] = judge(questions, gates, "i02")
+    assert far.points == COUNT * 5
+    decide(paths, "accept", "landmark >= 3", None, "me", None, dry_run=False)
+
+    with asking(paths) as questions:
+        assert [verdict.broken for verdict in judge(questions, {"far": "drift > 0"}, "i02")] == [False]
+
+
+def test_instances_whose_sides_were_exchanged_are_left_out_of_the_means(tmp_path):
+    scheme = load_scheme("ibug68")
+    human = faces_like(scheme, 30, 1)
+    refined = human + 1.0
+    refined[4] = human[4][scheme.flip]
+    names = [f"{number:02d}.jpg" for number in range(30)]
+    paths = folder(tmp_path, make(names, human, scheme), make(names, refined, scheme))
+
+    with asking(paths) as questions:
+        found = audit(questions, ["i00", "i01"])
+
+    assert found["iterations"][0]["worst"] == pytest.approx(2**0.5, abs=0.02)
+    assert found["iterations"][0]["points"] == 29 * 68
+    assert [row["swapped"] for row in found["shapes"]] == [0, 1]
+
+
+def test_long_names_are_shown_whole(paths):
+    scheme = load_scheme("ibug68")
+    with asking(paths) as questions:
+        found = audit(questions, list(paths.files()), "landmark")
+    for row, name in zip(found["by"]["rows"], scheme.names[-8:], strict=True):
+        row["part"] = name
+
+    text = format_audit(found)
+
+    assert all(name in text for name in scheme.names[-8:])
+
+
+def test_a_user_without_a_name_has_to_say_who_decides(paths, monkeypatch):
+    def nobody():
+        raise KeyError("getpwuid(): uid not found")
+
+    monkeypatch.setattr("getpass.getuser", nobody)
+    decide(paths, "revert", "landmark = 0", None, None, None, dry_run=True)
+    with pytest.raises(DataError, match="--by NAME"):
+        decide(paths, "revert", "landmark = 0", None, None, None, dry_run=False)

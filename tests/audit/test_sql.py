@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import pytest
 
+from lmk.audit.deciding import decide
+from lmk.audit.gates import judge
 from lmk.audit.sql import asking, condition
 from lmk.errors import QueryError
+from lmk.workspace import Workspace
 from tests.audit.sets import folder, make, scattered
 
 
@@ -85,3 +88,20 @@ def test_a_mistake_is_told_on_one_line_with_the_question(questions):
 
     assert "drifft" in str(mistake.value)
     assert "\n" not in str(mistake.value)
+
+
+def test_a_condition_cannot_reach_beyond_its_iteration(questions, tmp_path):
+    paths = Workspace(tmp_path / "cleaned")
+    rows, _ = decide(paths, "revert", "false) OR (true", "i01", "me", None, dry_run=True)
+    assert len(rows) == 4 * 8
+    [verdict] = judge(questions, {"all": "false) OR (true"}, "i01")
+    assert verdict.points == 4 * 8
+
+
+def test_a_mistake_that_shows_late_is_told_like_any_other(questions):
+    late = "SELECT CASE WHEN i = 9000 THEN error('boom') ELSE i END FROM range(10000) AS t(i)"
+    for asked in (questions.ask, questions.rows):
+        with pytest.raises(QueryError, match="boom"):
+            asked(late)
+    with pytest.raises(QueryError):
+        questions.ask("SELECT DATE '5877000-01-01'")

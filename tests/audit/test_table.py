@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+
 import numpy as np
 import pyarrow.parquet as pq
 import pytest
@@ -182,3 +184,47 @@ def test_a_folder_that_may_only_be_read_can_be_asked(sets, monkeypatch):
     with asking(paths) as questions:
         assert questions.rows("SELECT count(DISTINCT iteration) FROM points") == [(3,)]
     assert not paths.work.exists()
+
+
+@pytest.mark.parametrize("damage", [b"", b"x" * 5000, None])
+def test_a_damaged_table_is_made_again(sets, damage):
+    _, paths = sets
+    with asking(paths):
+        pass
+    [kept] = (paths.work / "audit").iterdir()
+    kept.write_bytes(kept.read_bytes()[:200_000] if damage is None else damage)
+
+    with asking(paths) as questions:
+        assert questions.rows("SELECT count(DISTINCT iteration) FROM points") == [(3,)]
+
+
+def test_what_a_killed_process_left_is_removed_a_day_later(sets):
+    _, paths = sets
+    old, fresh = (paths.work / "audit" / name for name in ("tmpold", "tmpfresh"))
+    for left in (old, fresh):
+        left.mkdir(parents=True)
+        (left / "half.duckdb").write_bytes(b"")
+    os.utime(old, (0, 0))
+
+    with asking(paths):
+        pass
+
+    assert not old.exists()
+    assert fresh.exists()
+
+
+def test_human_labels_alone_were_not_refined(sets):
+    _, paths = sets
+    for name in ("i01", "i02"):
+        paths.annotations(name).unlink()
+
+    with asking(paths) as questions:
+        assert questions.rows("SELECT DISTINCT rule FROM labels") == [("human",)]
+
+
+def test_a_folder_without_human_labels_is_refused(sets):
+    _, paths = sets
+    paths.annotations("i00").unlink()
+
+    with pytest.raises(DataError, match="no annotations/i00"), asking(paths):
+        pass

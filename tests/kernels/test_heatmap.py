@@ -8,7 +8,15 @@ import numpy as np
 import pytest
 import torch
 
-from lmk.kernels.heatmap import chi_square, cross_entropy, expected_position, gaussian_profiles, log_probabilities
+from lmk.kernels.heatmap import (
+    STAR_WIDTH,
+    chi_square,
+    cross_entropy,
+    expected_position,
+    gaussian_profiles,
+    log_probabilities,
+    star,
+)
 
 
 @pytest.mark.parametrize("sigma", [0.7, 1.5, 3.0])
@@ -119,3 +127,48 @@ def test_chi_square_is_nothing_for_a_perfect_map_and_one_for_an_empty_one():
 
     assert float(chi_square(perfect.expand(1, 2, 40, 40), place, weight, 2.0)) == pytest.approx(0, abs=1e-4)
     assert float(chi_square(empty.expand(1, 2, 40, 40), place, weight, 2.0)) == pytest.approx(1, abs=1e-4)
+
+
+def test_star_is_that_of_the_formula_written_out():
+    random = torch.Generator().manual_seed(3)
+    logits = torch.randn(2, 3, 20, 24, generator=random) * 2
+    points = torch.rand(2, 3, 2, generator=random) * 18
+    weight = torch.tensor([[1.0, 0.0, 1.0], [1.0, 1.0, 0.5]])
+    sigma, total = 1.5, 0.0
+    rows, columns = np.mgrid[:20, :24]
+    for b in range(2):
+        for k in range(3):
+            heat = np.exp(logits[b, k].double().numpy())
+            heat /= heat.sum()
+            mean = np.array([(heat * columns).sum(), (heat * rows).sum()])
+            offset = np.stack([columns - mean[0], rows - mean[1]], -1)
+            covariance = np.einsum("yx,yxi,yxj->ij", heat, offset, offset)
+            values, vectors = np.linalg.eigh(covariance)
+            for value, vector in zip(values, vectors.T, strict=True):
+                away = abs(vector @ (points[b, k].double().numpy() - mean))
+                smooth = away**2 / (2 * sigma) if away < sigma else away - sigma / 2
+                each = smooth / np.sqrt(value) + STAR_WIDTH * max(value / sigma**2 - 1, 0)
+                total += float(weight[b, k]) * each
+    expected = float(cross_entropy(logits, points, weight, sigma)) + total / float(weight.sum())
+
+    assert float(star(logits, points, weight, sigma)) == pytest.approx(expected, rel=1e-3)
+
+
+def test_star_counts_a_miss_along_a_wide_map_less_than_one_across_it():
+    along, across = gaussian_profiles(torch.tensor([16.0]), 33, 4.0), gaussian_profiles(torch.tensor([16.0]), 33, 1.5)
+    logits = (across[0][:, None] * along[0]).log().view(1, 1, 33, 33)
+    weight = torch.ones(1, 1)
+
+    def star_alone(x: float, y: float) -> float:
+        place = torch.tensor([[[x, y]]])
+        return float(star(logits, place, weight, 1.5) - cross_entropy(logits, place, weight, 1.5))
+
+    nothing = star_alone(16, 16)
+    assert star_alone(16, 20) - nothing > 2 * (star_alone(20, 16) - nothing) > 0
+
+
+def test_the_gradient_of_star_is_finite_on_a_round_map():
+    logits = torch.zeros(1, 1, 16, 16, requires_grad=True)
+    star(logits, torch.tensor([[[7.5, 7.5]]]), torch.ones(1, 1), 1.5).backward()
+
+    assert torch.isfinite(logits.grad).all()

@@ -97,7 +97,7 @@ def test_only_labelled_points_of_train_move_and_only_they_have_evidence(refine, 
     refined = refine(labels=labels)
 
     searched = labels.in_split("train")[:, None] & labels.labelled
-    of_the_search = set(EVIDENCE) - {"error", "suspicion", "reason", "repeats"}
+    of_the_search = set(EVIDENCE) - {"error", "error_along", "suspicion", "reason", "repeats"}
     for name in of_the_search:
         np.testing.assert_array_equal(np.isfinite(refined.column(name).astype(float)), searched)
     assert refined.table[["error", "suspicion", "reason", "repeats"]].isna().all(axis=None)

@@ -1,0 +1,156 @@
+"""Run the bench, a part of it, or only write its page.
+
+`python -m bench.downstream --work DIR` makes every cell that is not there yet: a kind of noise, a number of faces, a
+network, the labels it learns, a seed.  Each is a small JSON file in docs/results/downstream/, so that a killed run goes
+on and a part can be made alone: `--noise double --count 200 --seed 11`.  The page is docs/results/downstream.md.
+
+All networks of a row are trained from scratch with one budget; refined labels are those of `lmk clean` with its
+defaults on those very faces.  Test faces are others, rendered with the same seed; nothing is tuned on them.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from bench.downstream.data import COUNTS, NOISES, TESTED, part, read, render
+from bench.downstream.page import write_page
+from bench.label_truth.__main__ import profile
+from lmk.clean import clean
+from lmk.config import HourglassParams, Params, ResNetParams, TrainingParams, default_profile, load_params
+from lmk.evaluation import normalisers
+from lmk.fitting import cut_crops, fit
+from lmk.inference import keep_memory, predict
+from lmk.kernels.metrics import instance_errors, point_errors
+from lmk.models import load_model
+from lmk.progress import Progress
+from lmk.store import write_annotations, write_json
+from lmk.workspace import Workspace
+
+RESULTS = Path(__file__).parents[2] / "docs" / "results"
+SEEDS = (11, 12, 13)
+IMAGES = 16000  # that each network sees, but each face no more often than the profile has it
+MODELS = ("hourglass", "resnet")
+LABELS = ("human", "true", "refined", "star")  # star: a hourglass on human labels, with a loss that knows of ambiguity
+
+
+def cell_path(noise: str, count: int, model: str, labels: str, seed: int) -> Path:
+    """Where a result is kept."""
+    return RESULTS / "downstream" / f"{noise}_{count}_{model}_{labels}_{seed}.json"
+
+
+def up_to_date(path: Path) -> bool:
+    """Whether a cell is there and says what it would say now."""
+    return path.is_file() and valid(json.loads(path.read_text()))
+
+
+def valid(cell: dict[str, Any]) -> bool:
+    """Whether a cell was made with this profile and budget."""
+    return bool(cell["profile"] == profile() and cell["images"] == IMAGES)
+
+
+def budget(params: Params) -> TrainingParams:
+    """Of every network: the profile's training, as long as two cores can do it a few hundred times."""
+    rate = params.downstream.learning_rate
+    return params.training.model_copy(update={"images": IMAGES, "learning_rate": rate, "held_out": 0.0})
+
+
+def network(params: Params, model: str, labels: str) -> HourglassParams | ResNetParams:
+    """One of the profile's downstream models."""
+    found = params.downstream.models[model]
+    return found.model_copy(update={"loss": "star"}) if labels == "star" else found
+
+
+def make_cell(noise: str, count: int, model: str, labels: str, seed: int, work: Path) -> dict[str, Any]:
+    """Train one network and measure it on the faces that are kept for that."""
+    params = load_params(default_profile(), ["data.scheme=ibug68"])
+    scale = params.data.box_scale
+    pool = render(noise, seed, work, Progress("drawing faces", "faces"))
+    folder = part(pool, 0, count, work / f"{noise}-{count}-{seed}")
+    tested = part(pool, max(COUNTS), TESTED, work / f"{noise}-test-{seed}")
+    target = work / "models" / f"{noise}-{count}-{model}-{labels}-{seed}"
+    started = time.monotonic()
+    fit(
+        labels=_labels(labels, folder, params),
+        images=folder / "faces",
+        network=network(params, model, labels),
+        training=budget(params).model_copy(update={"seed": seed}),
+        augmentation=params.augmentation,
+        target=target,
+        work=work / ".work",
+        title=f"{noise} {count} {model} on {labels}",
+    )
+    seconds = time.monotonic() - started
+    keep_memory()
+    human, truth = read(tested, scale)
+    trained = load_model(target, human.scheme)
+    points = predict(trained, human, cut_crops(human, tested / "faces", trained.params.input_size), mirror=False)
+    errors = {}
+    for name, reference in (("truth", truth), ("human", human)):
+        each = instance_errors(point_errors(points, reference.points), normalisers(reference)["interocular"])
+        errors[name] = np.round(100 * each, 3).tolist()
+    return {
+        "noise": noise,
+        "count": count,
+        "model": model,
+        "labels": labels,
+        "seed": seed,
+        "profile": profile(),
+        "images": IMAGES,
+        "seconds": round(seconds, 1),
+        "cores": torch.get_num_threads(),
+        "errors": errors,
+    }
+
+
+def _labels(labels: str, folder: Path, params: Params) -> Path:
+    """The file of what is learnt; STAR learns human labels."""
+    if labels == "refined":
+        cleaned = folder / "cleaned"
+        clean(folder / "faces", params, cleaned)
+        return Workspace(cleaned).annotations(params.refine.last)
+    human, truth = read(folder, params.data.box_scale)
+    taught = human.moved(truth.points, 0, {}, {"producer": "truth"}) if labels == "true" else human
+    target = folder / ("true.parquet" if labels == "true" else "human.parquet")
+    write_annotations(taught, target)
+    return target
+
+
+def main() -> None:
+    """Make what is missing, then the page."""
+    parser = argparse.ArgumentParser(prog="python -m bench.downstream", description=__doc__.splitlines()[0])
+    parser.add_argument("--work", type=Path, required=True, help="folder for datasets and networks")
+    parser.add_argument("--noise", choices=NOISES, action="append", help="only this one (may be repeated)")
+    parser.add_argument(
+        "--count", type=int, choices=COUNTS, action="append", help="only so many faces (may be repeated)"
+    )
+    parser.add_argument("--model", choices=MODELS, action="append", help="only this network (may be repeated)")
+    parser.add_argument("--labels", choices=LABELS, action="append", help="only these labels (may be repeated)")
+    parser.add_argument("--seed", type=int, action="append", help=f"only this one (default: {SEEDS})")
+    parser.add_argument("--page", action="store_true", help="make no cells, only write the page")
+    options = parser.parse_args()
+    for seed in [] if options.page else options.seed or SEEDS:
+        for noise in options.noise or NOISES:
+            for count in options.count or COUNTS:
+                for labels in options.labels or LABELS:
+                    for model in options.model or MODELS:
+                        if labels == "star" and model != "hourglass":
+                            continue  # it needs heatmaps
+                        path = cell_path(noise, count, model, labels, seed)
+                        if not up_to_date(path):
+                            cell = make_cell(noise, count, model, labels, seed, options.work)
+                            write_json(cell, path)
+                            mean = np.nanmean(cell["errors"]["truth"])
+                            print(f"{path.stem}: {mean:.3f} % of interocular", flush=True)
+    cells = [json.loads(path.read_text()) for path in sorted((RESULTS / "downstream").glob("*.json"))]
+    write_page([cell for cell in cells if valid(cell)], RESULTS)
+
+
+if __name__ == "__main__":
+    main()

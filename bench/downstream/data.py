@@ -1,0 +1,51 @@
+"""Rendered faces of one seed and one kind of human noise: some to learn from, and others to test on."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from bench.label_truth.data import read_truth
+from lmk.annotations import AnnotationSet
+from lmk.ingest import ingest
+from lmk.progress import Progress
+from lmk.scheme import load_scheme
+from lmk.store import replacing
+from lmk.synth.write import render_dataset
+
+NOISES = ("half", "default", "double", "annotators")
+COUNTS = (200, 500, 1200)
+TESTED = 300
+SIDE = 128
+
+
+def render(noise: str, seed: int, work: Path, progress: Progress) -> Path:
+    """The faces of a seed, most of them to learn from; the same faces whatever the noise."""
+    pool = work / f"faces-{noise}-{seed}"
+    if not (pool / "truth" / "truth.csv").is_file():
+        render_dataset(pool, {"": max(COUNTS) + TESTED}, seed, SIDE, noise, progress)
+    return pool
+
+
+def part(pool: Path, start: int, count: int, target: Path) -> Path:
+    """Some of the faces as a dataset of their own: a folder with links to images, labels and truth."""
+    names = [f"{number:06d}" for number in range(start, start + count)]
+    if not target.is_dir():
+        with replacing(target) as fresh:
+            (fresh / "faces").mkdir(parents=True)
+            for name in names:
+                for ending in (".jpg", ".pts"):
+                    (fresh / "faces" / name).with_suffix(ending).symlink_to((pool / "faces" / name).with_suffix(ending))
+            wanted = {f"{name}.jpg" for name in names}
+            for table in ("faces/annotators.csv", "truth/truth.csv"):
+                if (pool / table).is_file():
+                    (fresh / table).parent.mkdir(exist_ok=True)
+                    head, *rows = (pool / table).read_text().splitlines(keepends=True)
+                    kept = [row for row in rows if row.split(",", 1)[0] in wanted]
+                    (fresh / table).write_text("".join([head, *kept]))
+    return target
+
+
+def read(folder: Path, box_scale: float) -> tuple[AnnotationSet, AnnotationSet]:
+    """Human labels and truth of a part."""
+    human = ingest(folder / "faces", "pts", load_scheme("ibug68"), box_scale)
+    return human, read_truth(human, folder)

@@ -1,0 +1,146 @@
+"""How loosely annotators place each landmark, along its contour and across it, as the whole set shows.
+
+A refined label is where the whole set puts a point, with an error that is known on average.  What separates the human
+point from the true one is then
+
+    E |human - true|^2 = |human - refined|^2 + E |refined - true|^2
+
+in either direction; its mean over a landmark's points, without likely gross errors, is the variance of its noise.
+
+Intervals are wider than what so many images leave open: how far the detector itself goes wrong on a landmark is not
+known exactly, and `MODEL` and `DOUBT` say how much that was on rendered faces, whose noise is known.
+"""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from lmk.annotations import AnnotationSet
+from lmk.audit.drift import evidence_of, paired
+from lmk.errors import DataError
+from lmk.kernels.metrics import bounds_side
+
+Floats = NDArray[np.float64]
+MODEL = 0.07  # relative standard error of a spread that more images do not lessen
+DOUBT = 0.5  # the same, in parts of what the refined labels' own error contributes to it
+FEWEST = 10  # points that a landmark needs
+_SURE = 1.96
+
+
+@dataclass(frozen=True)
+class Ambiguity:
+    """The human noise of one landmark; None where too few points tell.
+
+    `along` and `across` are a standard deviation in % of the box and the ends of its interval of 95 %.
+    """
+
+    landmark: int
+    name: str
+    points: int
+    along: list[float] | None  # the contour; to the right, off contours
+    across: list[float] | None
+    sigma: float | None  # for COCO's object keypoint similarity
+    weight: float  # of the landmark in a loss: less for a looser one, 1 on average
+
+
+def ambiguity(human: AnnotationSet, refined: AnnotationSet) -> list[Ambiguity]:
+    """Estimate the human noise of every landmark.
+
+    Args:
+        human: the labels as they came.
+        refined: of the same instances, with the evidence of the refiner `consensus`.
+    """
+    pairs = paired(human, refined)
+    labels = refined.select(_chosen(pairs.others, len(refined.instances)))
+    error, part = evidence_of(labels, "error"), evidence_of(labels, "error_along")
+    if not np.isfinite(part).any():
+        raise DataError("the refined set does not say how certain it is; refine it with `consensus`, and with this lmk")
+    along = refined.scheme.tangents(labels.points)
+    along = np.where(np.isfinite(along).all(-1, keepdims=True), along, [1.0, 0.0])
+    apart = -pairs.shift
+    moved = [(apart * along).sum(-1), apart[..., 1] * along[..., 0] - apart[..., 0] * along[..., 1]]
+    left = [part**2, np.maximum(error**2 - part**2, 0)]
+    trust = 1 - np.nan_to_num(evidence_of(labels, "suspicion"))
+    trust = np.where(np.isfinite(part) & np.isfinite(moved[0]), trust, 0.0)
+    images = np.unique(labels.instances["image"].to_numpy().astype(str), return_inverse=True)[1]
+    box = labels.boxes[:, 2:]
+    spreads = [_spread(m / box * 100, v / box**2 * 1e4, trust, images) for m, v in zip(moved, left, strict=True)]
+    area = bounds_side(labels.points)[:, None] ** 2
+    square = np.where(trust > 0, (moved[0] ** 2 + moved[1] ** 2 + error**2) / area, 0)
+    sigma = np.sqrt((trust * square).sum(0) / np.maximum(trust.sum(0), 1e-9))
+    count = (trust > 0).sum(0)
+    size = np.sqrt(spreads[0][0] ** 2 + spreads[1][0] ** 2)
+    known = (count >= FEWEST) & (size > 0)
+    weight = np.where(known, 1 / np.where(known, size, 1), np.nan)
+    weight = np.nan_to_num(weight / np.nanmean(weight), nan=1.0) if known.any() else np.ones(len(known))
+    rows = []
+    for k, name in enumerate(refined.scheme.names):
+        both = [[_short(each[k]) for each in spread] if known[k] else None for spread in spreads]
+        similar = _short(sigma[k]) if known[k] else None
+        rows.append(Ambiguity(k, name, int(count[k]), both[0], both[1], similar, _short(weight[k])))
+    return rows
+
+
+def _short(value: float) -> float:
+    return float(f"{value:.4g}")
+
+
+def _chosen(rows: NDArray[np.int64], count: int) -> NDArray[np.bool_]:
+    chosen = np.zeros(count, bool)
+    chosen[rows] = True
+    if not (np.diff(rows) > 0).all():
+        raise DataError("the two sets have their instances in different orders; both have to come from `lmk`")
+    return chosen
+
+
+def _spread(moved: Floats, left: Floats, trust: Floats, images: NDArray[np.int64]) -> tuple[Floats, Floats, Floats]:
+    """Standard deviations, (K,), and their intervals, which count images instead of points.
+
+    Args:
+        moved: (N, K) by what the human point lies off the refined one.
+        left: (N, K) variance of the refined one.
+        trust: (N, K) how much each point counts.
+        images: (N,) numbers of their images.
+    """
+    square = np.where(trust > 0, moved**2 + left, 0)
+    total = np.maximum(trust.sum(0), 1e-9)
+    variance = (trust * square).sum(0) / total
+    each = np.zeros((images.max() + 1, trust.shape[1]))
+    np.add.at(each, images, trust * (square - variance))
+    shown = np.maximum(variance, 1e-12)
+    # Of the logarithm of the standard deviation, which is half of that of the variance.
+    sampled = np.sqrt((each**2).sum(0)) / total / shown / 2
+    own = (trust * np.where(trust > 0, left, 0)).sum(0) / total / shown / 2
+    doubt = np.sqrt(sampled**2 + MODEL**2 + (DOUBT * own) ** 2)
+    middle = np.sqrt(variance)
+    return middle, middle * np.exp(-_SURE * doubt), middle * np.exp(_SURE * doubt)
+
+
+def as_json(rows: list[Ambiguity], iteration: str) -> dict[str, Any]:
+    """For programs: `sigmas` is what pycocotools calls `kpt_oks_sigmas`, `weights` what `lmk train --weights` reads."""
+    return {
+        "iteration": iteration,
+        "sigmas": [row.sigma for row in rows],
+        "weights": {row.name: row.weight for row in rows},
+        "landmarks": [asdict(row) for row in rows],
+    }
+
+
+def format_ambiguity(rows: list[Ambiguity]) -> str:
+    """The table for a terminal, loosest landmarks first."""
+    lines = [
+        "standard deviation of the human noise in % of the box, with intervals of 95 %, loosest first",
+        f"{'':24s}{'points':>7s}{'along its contour':>24s}{'across it':>24s}{'OKS sigma':>11s}{'weight':>8s}",
+    ]
+    for row in sorted(rows, key=lambda row: -(row.sigma or 0)):
+        title = f"{row.landmark:4d} {row.name}"
+        if row.along is None or row.across is None:
+            lines.append(f"{title:24.24s}{row.points:7d}   too few points to tell")
+            continue
+        cells = [f"{one:8.2f} ({low:.2f} to {high:.2f})".rjust(24) for one, low, high in (row.along, row.across)]
+        lines.append(f"{title:24.24s}{row.points:7d}{''.join(cells)}{row.sigma:11.4f}{row.weight:8.2f}")
+    return "\n".join(lines)

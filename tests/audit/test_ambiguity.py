@@ -1,0 +1,138 @@
+"""How loosely annotators place landmarks: against noise that is known, and the formula written out."""
+
+from __future__ import annotations
+
+import json
+
+import numpy as np
+import pytest
+
+from lmk.annotations import AnnotationSet
+from lmk.audit.ambiguity import ambiguity
+from lmk.cli import main
+from lmk.errors import DataError
+from lmk.scheme import load_scheme
+from lmk.synth.noise import annotate
+from lmk.synth.render import render_face
+from tests.audit.sets import SCHEME, faces_like, folder, make
+
+ALONG, ACROSS, READING = 1.6, 0.5, 0.7  # pixels
+
+
+def noisy(count, seed):
+    """Human labels, and what a refiner that knows all variances makes of them and of a detector's readings."""
+    random = np.random.default_rng(seed)
+    truth = faces_like(SCHEME, count, seed, side=200.0)
+    along = np.nan_to_num(SCHEME.tangents(truth), nan=0.0)
+    along[~SCHEME.tangents(truth).any(-1) | (along == 0).all(-1)] = [1.0, 0.0]
+    across = np.stack([-along[..., 1], along[..., 0]], -1)
+    noise = random.normal(0, 1, (2, count, SCHEME.size, 1)) * np.array([ALONG, ACROSS])[:, None, None, None]
+    off = random.normal(0, READING, (2, count, SCHEME.size, 1))
+    human = truth + noise[0] * along + noise[1] * across
+    shares = [READING**2 / (READING**2 + size**2) for size in (ALONG, ACROSS)]  # of the human point in the refined one
+    error = [share * size**2 for share, size in zip(shares, (ALONG, ACROSS), strict=True)]
+    moved = [n * share + o * (1 - share) for n, o, share in zip(noise, off, shares, strict=True)]
+    images = [f"{number:04d}.jpg" for number in range(count)]
+    box = {"box_x": 0.0, "box_y": 0.0, "box_size": 400.0}
+    start = make(images, human, **box)
+    shape = (count, SCHEME.size)
+    evidence = {
+        "error": np.full(shape, np.sqrt(sum(error))),
+        "error_along": np.full(shape, np.sqrt(error[0])),
+        "suspicion": np.zeros(shape),
+        "chi2": np.zeros(shape),
+    }
+    return start, start.moved(truth + moved[0] * along + moved[1] * across, 1, evidence, {"producer": "test"})
+
+
+def test_the_spread_is_what_was_injected_and_its_interval_holds_it():
+    missed = []
+    for seed in range(6):
+        for row in ambiguity(*noisy(400, seed)):
+            for found, injected in ((row.along, ALONG), (row.across, ACROSS)):
+                middle, low, high = found
+                assert middle == pytest.approx(100 * injected / 400, rel=0.15)
+                missed.append(not low < 100 * injected / 400 < high)
+
+    assert np.mean(missed) < 0.06
+
+
+def test_numbers_are_those_of_the_formula_written_out():
+    human, refined = noisy(40, 3)
+    suspicion = np.random.default_rng(0).uniform(0, 1, refined.labelled.shape)
+    refined = AnnotationSet(refined.table.assign(suspicion=suspicion.ravel()), refined.scheme, refined.provenance)
+    along = refined.scheme.tangents(refined.points)
+
+    found = ambiguity(human, refined)
+
+    for k in (1, 4, 7):
+        total, similar, weight = np.zeros(2), 0.0, 0.0
+        for n in range(40):
+            apart = human.points[n, k] - refined.points[n, k]
+            way = along[n, k] if np.isfinite(along[n, k]).all() else np.array([1.0, 0.0])
+            error, part = (refined.column(name).astype(float)[n, k] for name in ("error", "error_along"))
+            trust = 1 - suspicion[n, k]
+            first = (apart @ way) ** 2 + part**2
+            second = (apart @ [-way[1], way[0]]) ** 2 + error**2 - part**2
+            total += trust * np.array([first, second]) / 400**2
+            area = np.prod(np.ptp(refined.points[n], axis=0))
+            similar += trust * (first + second) / area
+            weight += trust
+        assert [found[k].along[0], found[k].across[0]] == pytest.approx(100 * np.sqrt(total / weight), rel=1e-3)
+        assert found[k].sigma == pytest.approx(np.sqrt(similar / weight), rel=1e-3)
+    assert np.mean([row.weight for row in found]) == pytest.approx(1, abs=1e-3)
+
+
+def test_likely_gross_errors_do_not_count():
+    human, refined = noisy(200, 1)
+    points = human.points.copy()
+    points[:8, 2] += 60
+    spoilt = human.moved(points, 0, {}, {})
+    suspicion = np.zeros(refined.labelled.shape)
+    suspicion[:8, 2] = 1.0
+    known = AnnotationSet(refined.table.assign(suspicion=suspicion.ravel()), refined.scheme, refined.provenance)
+
+    assert ambiguity(spoilt, known)[2].along[0] == pytest.approx(100 * ALONG / 400, rel=0.15)
+    assert ambiguity(spoilt, refined)[2].along[0] > 2 * 100 * ALONG / 400
+
+
+def test_a_looser_landmark_weighs_less_and_the_noise_of_rendered_faces_is_found():
+    """Corners of eyes and mouth are placed well, contours loosely; a refiner that knew the truth would say so."""
+    scheme, count = load_scheme("ibug68"), 120
+    truth = np.tile(np.stack([render_face(7, index, 128).points for index in range(30)]), (4, 1, 1))
+    clicks = np.stack([annotate(truth[i], 128, scheme, "default-clean", 7, i).points for i in range(count)])
+    box = {"box_x": 0.0, "box_y": 0.0, "box_size": 128.0}
+    human = make([f"{number:03d}.jpg" for number in range(count)], clicks, scheme, **box)
+    sure = {name: np.full((count, 68), 1e-3) for name in ("error", "error_along", "chi2")}
+    refined = human.moved(truth, 1, sure, {})
+
+    found = {row.landmark: row for row in ambiguity(human, refined)}
+
+    assert np.median([found[k].along[0] for k in range(17)]) == pytest.approx(2.5, rel=0.1)
+    assert np.median([found[k].across[0] for k in range(17)]) == pytest.approx(0.6, rel=0.1)
+    assert found[36].along[0] == pytest.approx(0.6, rel=0.15)
+    assert found[36].weight > 2 * found[8].weight
+    assert found[8].sigma > 2 * found[36].sigma
+
+
+def test_a_set_that_does_not_know_how_certain_it_is_is_refused():
+    human, refined = noisy(20, 0)
+    bare = refined.moved(refined.points, 1, {}, {})
+
+    with pytest.raises(DataError, match="refine it with `consensus`"):
+        ambiguity(human, bare)
+
+
+def test_the_command_writes_what_training_reads(tmp_path, capsys):
+    paths = folder(tmp_path, *noisy(30, 2))
+    kept = tmp_path / "ambiguity.json"
+
+    assert main(["ambiguity", str(paths.root), "-o", str(kept)]) == 0
+    assert "loosest first" in capsys.readouterr().out
+
+    content = json.loads(kept.read_text())
+    assert content["iteration"] == "i01"
+    assert len(content["sigmas"]) == SCHEME.size
+    assert set(content["weights"]) == set(SCHEME.names)
+    assert main(["ambiguity", str(paths.root), "--iteration", "i00"]) == 1
+    assert "i01" in capsys.readouterr().err
