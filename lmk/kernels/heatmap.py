@@ -126,23 +126,51 @@ def star(logits: Tensor, points: Tensor, weight: Tensor, sigma: float) -> Tensor
     Returns:
         The mean over the points that count.
     """
-    heat = log_probabilities(logits).exp()
-    place = [torch.arange(length, device=logits.device, dtype=heat.dtype) for length in heat.shape[:-3:-1]]
-    columns, rows = heat.sum(-2), heat.sum(-1)
-    mean = torch.stack([(columns * place[0]).sum(-1), (rows * place[1]).sum(-1)], -1)
-    xx = (columns * (place[0] - mean[..., :1]) ** 2).sum(-1)
-    yy = (rows * (place[1] - mean[..., 1:]) ** 2).sum(-1)
-    xy = _contract(heat, *(at.expand(*heat.shape[:2], -1) for at in place)) - mean.prod(-1)
+    mean, square, mixed = _moments(logits)
+    xx, yy = (square - mean**2).unbind(-1)
+    xy = mixed - mean.prod(-1)
     # Axes and variances of a symmetric 2x2 matrix, written out; how the axes turn carries no gradient.
     half = torch.sqrt(((xx - yy) / 2) ** 2 + xy**2 + 1e-6)
     variance = torch.stack([(xx + yy) / 2 + half, ((xx + yy) / 2 - half).clamp(min=1e-2)], -1)
     turn = (0.5 * torch.atan2(2 * xy, xx - yy)).detach()
     axes = torch.stack([torch.stack([turn.cos(), turn.sin()], -1), torch.stack([-turn.sin(), turn.cos()], -1)], -2)
-    away = (axes @ (points.to(heat.dtype) - mean)[..., None])[..., 0]
+    away = (axes @ (points.to(mean.dtype) - mean)[..., None])[..., 0]
     missed = functional.smooth_l1_loss(away, torch.zeros_like(away), reduction="none", beta=sigma) / variance.sqrt()
     wide = (variance / sigma**2 - 1).clamp(min=0)
     each = missed.sum(-1) + STAR_WIDTH * wide.sum(-1)
     return cross_entropy(logits, points, weight, sigma) + (each * weight).sum() / weight.sum().clamp(min=1)
+
+
+class _Moments(torch.autograd.Function):
+    """Means over each map's softmax of what is asked for, with their gradient in two passes over the maps.
+
+    The gradient of a mean of f with respect to the logits is p (f - mean of f), and all f here are sums of products of
+    a function of the column and one of the row.
+    """
+
+    @staticmethod
+    def forward(ctx: Any, logits: Tensor, across: Tensor, down: Tensor) -> Tensor:
+        chances = logits.float().flatten(2).softmax(-1).view_as(logits)
+        found = torch.einsum("bkhf,fh->bkf", chances @ across.T, down)
+        ctx.save_for_backward(chances, across, down, found)
+        ctx.kind = logits.dtype
+        return found
+
+    @staticmethod
+    def backward(ctx: Any, outer: Tensor) -> tuple[Tensor, None, None]:
+        chances, across, down, found = ctx.saved_tensors
+        wanted = (outer[..., None, :] * down.T) @ across  # (B, K, H, W)
+        gradient = wanted.sub_((outer * found).sum(-1)[..., None, None]).mul_(chances)
+        return gradient.to(ctx.kind), None, None
+
+
+def _moments(logits: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """(B, K, 2), (B, K, 2) and (B, K): the means of x and y, of their squares, and of their product."""
+    x, y = (torch.arange(length, device=logits.device).float() for length in (logits.shape[-1], logits.shape[-2]))
+    across = torch.stack([x, x**0, x**2, x**0, x])
+    down = torch.stack([y**0, y, y**0, y**2, y])
+    found: Tensor = _Moments.apply(logits, across, down)  # type: ignore[no-untyped-call]  # torch is untyped here
+    return found[..., :2], found[..., 2:4], found[..., 4]
 
 
 def _contract(maps: Tensor, along_x: Tensor, along_y: Tensor) -> Tensor:

@@ -10,6 +10,7 @@ import torch
 
 from lmk.kernels.heatmap import (
     STAR_WIDTH,
+    _moments,
     chi_square,
     cross_entropy,
     expected_position,
@@ -172,3 +173,20 @@ def test_the_gradient_of_star_is_finite_on_a_round_map():
     star(logits, torch.tensor([[[7.5, 7.5]]]), torch.ones(1, 1), 1.5).backward()
 
     assert torch.isfinite(logits.grad).all()
+
+
+def test_the_gradient_of_moments_is_that_of_the_formula_written_out():
+    random = torch.Generator().manual_seed(5)
+    logits = torch.randn(2, 3, 9, 8, generator=random).requires_grad_()
+    outer = torch.randn(2, 3, 5, generator=random)
+    heat = logits.flatten(2).softmax(-1).view_as(logits)
+    y, x = torch.meshgrid(torch.arange(9.0), torch.arange(8.0), indexing="ij")
+    slow = torch.stack([(heat * f).sum((-2, -1)) for f in (x, y, x**2, y**2, x * y)], -1)
+    (wanted,) = torch.autograd.grad((slow * outer).sum(), logits)
+
+    mean, square, mixed = _moments(logits)
+    fast = torch.cat([mean, square, mixed[..., None]], -1)
+    (found,) = torch.autograd.grad((fast * outer).sum(), logits)
+
+    torch.testing.assert_close(fast, slow, rtol=1e-4, atol=1e-4)
+    torch.testing.assert_close(found, wanted, rtol=1e-3, atol=1e-4)
