@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from lmk.annotations import AnnotationSet
     from lmk.config import Params
 
+CORRECTIONS = ("ghcu", "gated", "pca", "upright")  # a test holds this to lmk.models.corrections
 FORMATS = ("csv", "pts")  # a test holds this to lmk.formats.READERS, which takes a second to import
 
 
@@ -133,6 +134,13 @@ def parser() -> argparse.ArgumentParser:
     train.add_argument("set", type=Path, metavar="SET.parquet")
     train.add_argument("--images", type=Path, required=True, metavar="DIR", help="folder that image paths start from")
     train.add_argument("--start", type=Path, metavar="MODEL", help="go on from this model instead of from scratch")
+    train.add_argument(
+        "--correction",
+        choices=CORRECTIONS,
+        help="leave the detector of --start as it is, and train on top of it: ghcu, the paper's unit from heatmaps to "
+        "points; gated, one that may leave points to the heatmaps; pca, a shape model; upright, a detector that sees "
+        "faces turned upright",
+    )
     train.add_argument(
         "--weights", type=Path, metavar="FILE", help="how much each landmark counts, as `lmk ambiguity -o FILE` says"
     )
@@ -419,15 +427,25 @@ def _clean(arguments: argparse.Namespace) -> None:
 
 
 def _train(arguments: argparse.Namespace) -> None:
+    from lmk.config import CorrectionParams, HourglassParams
     from lmk.fitting import fit
+    from lmk.models import load_model
     from lmk.store import remove
 
     params = _load(arguments)
     out: Path = arguments.output
+    network: HourglassParams | CorrectionParams = params.model
+    if arguments.correction:
+        if arguments.start is None:
+            raise DataError("--correction: name the detector that is corrected with --start MODEL")
+        beneath = load_model(_existing(arguments.start, "model; `lmk train` makes one"), None).params
+        if not isinstance(beneath, HourglassParams):
+            raise DataError(f"{arguments.start}: a {beneath.kind} draws no heatmaps to correct; name a hourglass")
+        network = CorrectionParams(kind=arguments.correction, detector=beneath)
     unfinished = fit(
         labels=_existing(arguments.set, "annotation set"),
         images=_existing(arguments.images, "folder of images"),
-        network=params.model,
+        network=network,
         training=params.training,
         augmentation=params.augmentation,
         target=out,

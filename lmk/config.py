@@ -80,7 +80,19 @@ class ResNetParams(Section):
     input_size: Annotated[int, Field(gt=0, multiple_of=32)]
 
 
-ModelParams = Annotated[HourglassParams | ResNetParams, Field(discriminator="kind")]
+class CorrectionParams(Section):
+    """A unit on top of a detector that is trained already, which stays as it is; see lmk/models/corrections.py."""
+
+    kind: Literal["ghcu", "gated", "pca", "upright"]
+    detector: HourglassParams
+
+    @property
+    def input_size(self) -> int:
+        """Pixels of the square crop."""
+        return self.detector.input_size
+
+
+ModelParams = Annotated[HourglassParams | ResNetParams | CorrectionParams, Field(discriminator="kind")]
 
 
 class TrainingParams(Section):
@@ -175,6 +187,19 @@ class DownstreamParams(Section):
     images: PositiveInt
     learning_rate: PositiveFloat
     models: dict[Name, ModelParams]
+
+    @model_validator(mode="after")
+    def _detectors_come_first(self) -> DownstreamParams:
+        for name, model in self.models.items():
+            if isinstance(model, CorrectionParams) and self.detector_of(name) is None:
+                raise ValueError(f"{name} corrects a detector that is not among the models before it; add that one")
+        return self
+
+    def detector_of(self, name: str) -> Name | None:
+        """The model that a correction is put on: the last one before it with just these sizes."""
+        model, before = self.models[name], list(self.models)[: list(self.models).index(name)]
+        wanted = model.detector if isinstance(model, CorrectionParams) else None
+        return next((other for other in reversed(before) if self.models[other] == wanted), None)
 
 
 class EvaluationParams(Section):

@@ -7,18 +7,22 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas as pd
+import torch
 from numpy.typing import NDArray
 
 from lmk import __version__
 from lmk.annotations import AnnotationSet
-from lmk.config import AugmentationParams, HourglassParams, ResNetParams, TrainingParams
+from lmk.config import AugmentationParams, CorrectionParams, HourglassParams, ResNetParams, TrainingParams
+from lmk.dataset import to_crop
 from lmk.errors import DataError, ModelError
 from lmk.images import Crops
 from lmk.inference import keep_memory
 from lmk.models import CONFIG, Network, build_model, is_whole, load_model, model_digest, save_model
+from lmk.models.corrections import Correction
 from lmk.progress import Progress
 from lmk.store import digest_of, read_annotations
-from lmk.training import train
+from lmk.training import COLUMNS, train
 
 
 def cut_crops(annotations: AnnotationSet, images: Path, input_size: int) -> Crops:
@@ -32,7 +36,7 @@ def cut_crops(annotations: AnnotationSet, images: Path, input_size: int) -> Crop
 def fit(
     labels: Path,
     images: Path,
-    network: HourglassParams | ResNetParams,
+    network: HourglassParams | ResNetParams | CorrectionParams,
     training: TrainingParams,
     augmentation: AugmentationParams,
     target: Path,
@@ -51,7 +55,8 @@ def fit(
         images: folder that its image paths are relative to.
         target: folder of the network.
         work: unfinished work is kept below it, named by what is trained on what, and taken up again after a kill.
-        start: folder of the network to go on from; without one, training starts from scratch.
+        start: folder of the network to go on from, or of the detector to correct; without one, training starts from
+            scratch.
         crops: of the set, where they are at hand.
         left_out: (N, K) points that are not to be learnt, besides those that `training.held_out` asks for.
         importance: of each landmark in the loss, by its name; all the same without it.
@@ -82,12 +87,10 @@ def fit(
     weights = None if importance is None else _importance(importance, annotations)
     unseen = held_out(annotations, training)
     annotations = annotations.without(unseen if left_out is None else unseen | left_out)
-    if start:
-        model: Network = load_model(start, annotations.scheme)
-        if model.params != network:
-            raise ModelError(f"{start}: a network of other sizes than section model asks for; make the two equal")
-    else:
-        model = build_model(network, annotations.scheme, training.seed)
+    model = _start(network, annotations, training.seed, start)
+    if isinstance(model, Correction) and not model.learns:
+        save_model(model, annotations.scheme, provenance, pd.DataFrame(columns=COLUMNS), target)
+        return unfinished
     model, curve = train(
         model,
         annotations,
@@ -101,6 +104,33 @@ def fit(
     )
     save_model(model, annotations.scheme, provenance, curve, target)
     return unfinished
+
+
+def _start(
+    network: HourglassParams | ResNetParams | CorrectionParams,
+    annotations: AnnotationSet,
+    seed: int,
+    start: Path | None,
+) -> Network:
+    """The network as training finds it."""
+    fresh = build_model(network, annotations.scheme, seed)
+    if isinstance(fresh, Correction):
+        if start is None:
+            raise ModelError(f"{fresh.params.kind} corrects a detector; name one that is trained")
+        known = load_model(start, annotations.scheme)
+        if known.params != fresh.params.detector:
+            raise ModelError(f"{start}: not the detector that is to be corrected; its sizes are others")
+        fresh.detector.load_state_dict(known.state_dict())
+        taught = annotations.select(annotations.in_split("train"))
+        places = to_crop(torch.from_numpy(taught.points.copy()), torch.from_numpy(taught.boxes.copy()))
+        fresh.study(places.numpy())
+        return fresh
+    if start is None:
+        return fresh
+    known = load_model(start, annotations.scheme)
+    if known.params != network:
+        raise ModelError(f"{start}: a network of other sizes than section model asks for; make the two equal")
+    return known
 
 
 def _importance(importance: Mapping[str, float], annotations: AnnotationSet) -> NDArray[np.float64]:

@@ -26,6 +26,7 @@ from lmk.progress import Progress
 from lmk.store import replacing
 
 CHECKPOINT = "checkpoint.safetensors"
+COLUMNS = ["images", "loss", "val_nme", "learning_rate"]  # of a curve
 
 
 def train(
@@ -101,7 +102,7 @@ def train(
             after_step(run.step)
     if run.best is not None:
         averaged.load_state_dict(run.best)
-    return averaged.eval(), pd.DataFrame(run.curve, columns=["images", "loss", "val_nme", "learning_rate"])
+    return averaged.eval(), pd.DataFrame(run.curve, columns=COLUMNS)
 
 
 def learning_rate(params: TrainingParams, done: float) -> float:

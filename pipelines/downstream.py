@@ -18,7 +18,7 @@ def downstream(
     augmentation: AugmentationParams,
     paths: Paths,
 ) -> None:
-    """Train every model twice, with the same seed and budget."""
+    """Train every model twice, with the same seed and budget; a correction on what learnt the same labels."""
     budget = trained_on(training, downstream.images, downstream.learning_rate).model_copy(update={"held_out": 0.0})
     unfinished = [
         fit(
@@ -30,6 +30,7 @@ def downstream(
             target=paths.downstream(model, name),
             work=paths.work,
             title=f"{model} on {name} labels",
+            start=paths.downstream(beneath, name) if (beneath := downstream.detector_of(model)) else None,
         )
         for model, network in downstream.models.items()
         for name, source in (("human", paths.annotations("i00")), ("refined", paths.labels))

@@ -12,8 +12,8 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from lmk.audit.shape import mean_shape
 from lmk.audit.sql import Questions
+from lmk.kernels.shape import mean_shape
 from lmk.scheme import LandmarkScheme
 
 Floats = NDArray[np.float64]

@@ -30,8 +30,8 @@ from numpy.typing import NDArray
 from lmk.annotations import COLUMNS, EVIDENCE, check_same_scheme, default_boxes
 from lmk.audit.drift import UNIT
 from lmk.audit.findings import FINDINGS, PARTS, Drifts
-from lmk.audit.shape import ShapeSpace, asymmetry, shape_space
 from lmk.errors import DataError, FormatError
+from lmk.kernels.shape import ShapeSpace, asymmetry, shape_space
 from lmk.progress import Progress
 from lmk.scheme import LandmarkScheme
 from lmk.store import read_header, read_parts

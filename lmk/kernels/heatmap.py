@@ -126,7 +126,7 @@ def star(logits: Tensor, points: Tensor, weight: Tensor, sigma: float) -> Tensor
     Returns:
         The mean over the points that count.
     """
-    mean, square, mixed = _moments(logits)
+    mean, square, mixed = moments(logits)
     xx, yy = (square - mean**2).unbind(-1)
     xy = mixed - mean.prod(-1)
     # Axes and variances of a symmetric 2x2 matrix, written out; how the axes turn carries no gradient.
@@ -164,7 +164,7 @@ class _Moments(torch.autograd.Function):
         return gradient.to(ctx.kind), None, None
 
 
-def _moments(logits: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+def moments(logits: Tensor) -> tuple[Tensor, Tensor, Tensor]:
     """(B, K, 2), (B, K, 2) and (B, K): the means of x and y, of their squares, and of their product."""
     x, y = (torch.arange(length, device=logits.device).float() for length in (logits.shape[-1], logits.shape[-2]))
     across = torch.stack([x, x**0, x**2, x**0, x])

@@ -13,8 +13,9 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save
 from torch import nn
 
-from lmk.config import HourglassParams, ResNetParams, parse_section
+from lmk.config import CorrectionParams, HourglassParams, ResNetParams, parse_section
 from lmk.errors import ModelError
+from lmk.models.corrections import CORRECTIONS, Correction
 from lmk.models.hourglass import StackedHourglass
 from lmk.models.resnet import ResNetRegressor
 from lmk.scheme import LandmarkScheme, parse_scheme
@@ -22,13 +23,19 @@ from lmk.store import digest_of, replacing
 
 VERSION = 1
 WEIGHTS, CONFIG, CURVE = "model.safetensors", "config.json", "curve.csv"
-Network = StackedHourglass | ResNetRegressor
+Network = StackedHourglass | ResNetRegressor | Correction
 
-MODELS: dict[str, Callable[[Any, int], Network]] = {"hourglass": StackedHourglass, "resnet": ResNetRegressor}
-_PARAMS: dict[str, type[HourglassParams | ResNetParams]] = {"hourglass": HourglassParams, "resnet": ResNetParams}
+MODELS: dict[str, Callable[[Any, int], Network]] = {
+    "hourglass": StackedHourglass, "resnet": ResNetRegressor, **CORRECTIONS,
+}  # fmt: skip
+_PARAMS: dict[str, type[HourglassParams | ResNetParams | CorrectionParams]] = {
+    "hourglass": HourglassParams, "resnet": ResNetParams, **dict.fromkeys(CORRECTIONS, CorrectionParams),
+}  # fmt: skip
 
 
-def build_model(params: HourglassParams | ResNetParams, scheme: LandmarkScheme, seed: int) -> Network:
+def build_model(
+    params: HourglassParams | ResNetParams | CorrectionParams, scheme: LandmarkScheme, seed: int
+) -> Network:
     """Make an untrained network; the same seed gives the same weights."""
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)

@@ -10,12 +10,12 @@ import torch
 
 from lmk.kernels.heatmap import (
     STAR_WIDTH,
-    _moments,
     chi_square,
     cross_entropy,
     expected_position,
     gaussian_profiles,
     log_probabilities,
+    moments,
     star,
 )
 
@@ -184,7 +184,7 @@ def test_the_gradient_of_moments_is_that_of_the_formula_written_out():
     slow = torch.stack([(heat * f).sum((-2, -1)) for f in (x, y, x**2, y**2, x * y)], -1)
     (wanted,) = torch.autograd.grad((slow * outer).sum(), logits)
 
-    mean, square, mixed = _moments(logits)
+    mean, square, mixed = moments(logits)
     fast = torch.cat([mean, square, mixed[..., None]], -1)
     (found,) = torch.autograd.grad((fast * outer).sum(), logits)
 

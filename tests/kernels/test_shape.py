@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from lmk.audit.shape import mean_shape
+from lmk.kernels.shape import mean_shape
 
 
 def scattered_copies(shape, count, seed):

@@ -50,6 +50,8 @@ class ShapeSpace:
     mean: NDArray[np.complex128]  # (K,) with the longer side of its bounds 1
     known: NDArray[np.bool_]  # (K,)
     directions: Floats  # (C, 2 K) orthonormal
+    spread: Floats  # (C,) standard deviation along each
+    rest: float  # of one coordinate, beside all directions
 
     def distance(self, points: Floats) -> Floats:
         """(N,) root mean square of what is left of a shape after similarity and directions, in % of its longer side.
@@ -63,14 +65,16 @@ class ShapeSpace:
         return np.asarray(100 * np.sqrt(left / max(int(self.known.sum()), 1)))
 
 
-def shape_space(points: Floats) -> ShapeSpace:
-    """The space that shapes, (N, K, 2), span but for a twentieth of their variance."""
+def shape_space(points: Floats, kept: float = KEPT) -> ShapeSpace:
+    """The space that shapes, (N, K, 2), span but for what is not `kept` of their variance."""
     mean = mean_shape(points)
     known = np.isfinite(mean[:, 0])
     filled = np.where(known, mean[:, 0] + 1j * mean[:, 1], 0)
     _, size, directions = np.linalg.svd(_apart(points, filled, known), full_matrices=False)
     share = np.cumsum(size**2) / max(float((size**2).sum()), 1e-12)
-    return ShapeSpace(filled, known, directions[: int(np.searchsorted(share, KEPT)) + 1])
+    count = min(int(np.searchsorted(share, kept)) + 1, len(size))
+    left = float((size[count:] ** 2).sum()) / max(len(points) * (2 * int(known.sum()) - count), 1)
+    return ShapeSpace(filled, known, directions[:count], size[:count] / len(points) ** 0.5, left**0.5)
 
 
 def _apart(points: Floats, mean: NDArray[np.complex128], known: NDArray[np.bool_]) -> Floats:

@@ -1,0 +1,239 @@
+"""Units on top of a detector: the layers of the paper, the fit of a shape, and turning upright."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+from scipy.optimize import minimize
+
+from lmk import cli
+from lmk.config import CorrectionParams, DownstreamParams, HourglassParams
+from lmk.errors import ModelError
+from lmk.fitting import cut_crops, fit
+from lmk.inference import predict
+from lmk.kernels.heatmap import gaussian_profiles
+from lmk.models import load_model
+from lmk.models.corrections import (
+    CORRECTIONS,
+    HeatmapCorrection,
+    ShapeCorrection,
+    _turned,
+    _turned_points,
+    covariances,
+    roll,
+)
+from lmk.store import write_annotations
+from tests.conftest import SMALL
+
+
+def detector(small, **changes):
+    return small.model.model_copy(update=changes)
+
+
+def test_the_layers_are_those_of_table_1(small):
+    params = detector(small, input_size=256, heatmap_size=256)
+    unit = HeatmapCorrection(CorrectionParams(kind="ghcu", detector=params), 68)
+    convolutions = [layer for layer in unit.body if isinstance(layer, torch.nn.Conv2d)]
+    shapes = []
+    maps = torch.zeros(1, 68, 256, 256)
+    for layer in convolutions:
+        maps = layer(maps)
+        shapes.append((layer.kernel_size[0], layer.out_channels, layer.stride[0], maps.shape[-1]))
+
+    assert shapes == [
+        (5, 64, 2, 128), (3, 64, 2, 64), (3, 32, 2, 32), (3, 32, 2, 16), (3, 16, 2, 8), (3, 16, 2, 4),
+    ]  # fmt: skip
+    linear = [layer for layer in unit.body if isinstance(layer, torch.nn.Linear)]
+    assert [layer.out_features for layer in [*linear, unit.head]] == [256, 2 * 68]
+
+
+def shapes_of(count, landmarks=12):
+    """(N, K, 2) shapes of two degrees of freedom, turned, scaled and shifted."""
+    random = np.random.default_rng(0)
+    turn = np.linspace(0, 2 * np.pi, landmarks, endpoint=False)
+    mean = np.stack([np.cos(turn), 0.7 * np.sin(turn)], -1)
+    ways = np.stack([mean * [0.0, 1.0], np.stack([np.cos(2 * turn), np.zeros(landmarks)], -1)])
+    made = mean + np.einsum("nc,ckd->nkd", random.normal(0, 0.1, (count, 2)), ways)
+    angle, size = random.normal(0, 0.2, count), random.uniform(0.3, 0.6, count)
+    linear = size[:, None, None] * np.stack(
+        [np.stack([np.cos(angle), -np.sin(angle)], -1), np.stack([np.sin(angle), np.cos(angle)], -1)], 1
+    )
+    return made @ linear.transpose(0, 2, 1) + random.normal(0, 0.1, (count, 1, 2))
+
+
+@pytest.fixture
+def shape_model(small):
+    unit = ShapeCorrection(CorrectionParams(kind="pca", detector=small.model), 12)
+    unit.study(shapes_of(400))
+    return unit
+
+
+def test_a_shape_that_labels_have_is_found_again_and_an_outlier_is_brought_home(shape_model):
+    truth = torch.from_numpy(shapes_of(20)) * 16 + 16
+    read = truth.clone()
+    read[:, 3] += 9.0
+    sure = torch.eye(2).expand(20, 12, 2, 2).clone() * 0.01
+    sure[:, 3] *= 1e4
+
+    found = shape_model.fit(read, sure)
+
+    away = torch.linalg.vector_norm(found - truth, dim=-1)
+    assert float(away.mean()) < 0.3
+    assert float(away[:, 3].mean()) < 0.5
+
+
+def test_the_fit_is_the_least_of_what_it_is_to_make_least(shape_model):
+    """The same sum, written out and given to an optimiser that knows nothing of turns."""
+    random = np.random.default_rng(1)
+    read = shapes_of(1)[0] * 16 + 16 + random.normal(0, 0.5, (12, 2))
+    root = random.normal(0, 0.4, (12, 2, 2))
+    covariance = root @ root.transpose(0, 2, 1) + 0.1 * np.eye(2)
+    count = int((shape_model.spread > 0).sum())
+    mean = shape_model.mean.double().numpy()
+    ways = shape_model.directions[:count].double().numpy().reshape(count, 2, 12).transpose(0, 2, 1)
+    spread = shape_model.spread[:count].double().numpy()
+
+    def total(parameters):
+        a, b, p, q = parameters[:4]
+        shape = mean + np.einsum("c,ckd->kd", parameters[4:], ways)
+        placed = shape @ np.array([[a, -b], [b, a]]).T + [p, q]
+        missed = read - placed
+        fits = np.einsum("ki,kij,kj->", missed, np.linalg.inv(covariance), missed)
+        return fits + ((parameters[4:] / spread) ** 2).sum()
+
+    def sum_of(placed):
+        """What the sum is at least, for a shape as it was placed."""
+        best = minimize(lambda p: 1e6 * ((_placed(p) - placed) ** 2).sum() + total(p), start, method="BFGS")
+        return total(best.x)
+
+    def _placed(parameters):
+        a, b, p, q = parameters[:4]
+        shape = mean + np.einsum("c,ckd->kd", parameters[4:], ways)
+        return shape @ np.array([[a, -b], [b, a]]).T + [p, q]
+
+    size = np.ptp(read, axis=0).max()
+    start = np.r_[size, 0.0, read.mean(0) - size * mean.mean(0), np.zeros(count)]
+    least = min(minimize(total, start, method="BFGS").fun, minimize(total, start, method="Nelder-Mead").fun)
+
+    found = shape_model.fit(torch.from_numpy(read)[None], torch.from_numpy(covariance)[None])[0].numpy()
+
+    assert sum_of(found) == pytest.approx(least, rel=0.02)
+
+
+def test_covariances_of_heatmaps_are_those_of_what_was_drawn():
+    wide, narrow = gaussian_profiles(torch.tensor([15.0]), 32, 3.0), gaussian_profiles(torch.tensor([15.0]), 32, 1.5)
+    maps = (narrow[0][:, None] * wide[0]).log().view(1, 1, 32, 32)
+
+    found = covariances(maps)[0, 0]
+
+    torch.testing.assert_close(found, torch.tensor([[9.0, 0.0], [0.0, 2.25]]) + torch.eye(2) / 12, rtol=0.02, atol=0.02)
+
+
+def test_images_and_points_are_turned_upright_together():
+    angle = torch.tensor([0.4])
+    mean = torch.tensor([[0.0, -0.5], [0.3, 0.2], [-0.4, 0.5]])
+    points = _turned_points(mean[None], angle)
+    place = torch.round((points[0] + 1) * 32 - 0.5).long()
+    images = torch.zeros(1, 3, 64, 64)
+    for channel, (x, y) in enumerate(place.tolist()):
+        images[0, channel, y, x] = 1.0
+
+    assert float(roll(points + 0.1, mean)) == pytest.approx(0.4, abs=1e-5)
+
+    upright = _turned(images, angle)
+    for channel, wanted in enumerate(mean):
+        y, x = divmod(int(upright[0, channel].argmax()), 64)
+        seen = (torch.tensor([x, y]) + 0.5) / 32 - 1
+        assert float((seen - wanted).abs().max()) < 2.5 / 32
+
+
+@pytest.fixture(scope="module")
+def trained(rendered, human, small, tmp_path_factory):
+    """Labels, crops, and a detector on disk."""
+    folder = tmp_path_factory.mktemp("corrections")
+    write_annotations(human, folder / "i00.parquet")
+    crops = cut_crops(human, rendered / "faces", 64)
+    target = folder / "detector"
+    fit(
+        folder / "i00.parquet", rendered / "faces", small.model, small.training, small.augmentation, target,
+        folder / "work", "detector", crops=crops,
+    )  # fmt: skip
+    return folder, crops, target
+
+
+@pytest.mark.parametrize("kind", CORRECTIONS)
+def test_a_correction_is_trained_kept_and_read_and_leaves_its_detector_alone(
+    trained, rendered, human, small, tmp_path, kind
+):
+    folder, crops, beneath = trained
+    params = CorrectionParams(kind=kind, detector=small.model)
+    for target in ("one", "two"):
+        fit(
+            folder / "i00.parquet", rendered / "faces", params, small.training, small.augmentation, tmp_path / target,
+            tmp_path / target / "work", "correction", start=beneath, crops=crops,
+        )  # fmt: skip
+
+    one, two = (load_model(tmp_path / name, human.scheme) for name in ("one", "two"))
+    before = load_model(beneath, human.scheme).state_dict()
+    for name, value in one.detector.state_dict().items():
+        assert torch.equal(value, before[name]), name
+    points = predict(one, human, crops, mirror=True)
+    assert points.shape == human.points.shape
+    assert np.isfinite(points).all()
+    np.testing.assert_array_equal(points, predict(two, human, crops, mirror=True))
+
+
+def test_a_correction_learns_to_leave_no_point_far_out(trained, rendered, human, small, tmp_path):
+    """Heatmaps of a network of a second's training are wild; the mean shape alone is better."""
+    folder, crops, beneath = trained
+    training = small.training.model_copy(update={"images": 800, "learning_rate": 3e-3, "epochs": 100})
+    fit(
+        folder / "i00.parquet", rendered / "faces", CorrectionParams(kind="ghcu", detector=small.model), training,
+        small.augmentation, tmp_path / "ghcu", tmp_path / "work", "ghcu", start=beneath, crops=crops,
+    )  # fmt: skip
+
+    def missed(path):
+        points = predict(load_model(path, human.scheme), human, crops, mirror=False)
+        return np.linalg.norm(points - human.points, axis=-1)[human.in_split("test")].mean()
+
+    assert missed(tmp_path / "ghcu") < 0.7 * missed(beneath)
+
+
+def test_a_correction_of_another_detector_is_refused(trained, rendered, human, small, tmp_path):
+    folder, crops, beneath = trained
+    other = CorrectionParams(kind="ghcu", detector=detector(small, width=24))
+    for start, message in ((beneath, "not the detector"), (None, "name one that is trained")):
+        with pytest.raises(ModelError, match=message):
+            fit(
+                folder / "i00.parquet", rendered / "faces", other, small.training, small.augmentation,
+                tmp_path / "out", tmp_path / "work", "correction", start=start, crops=crops,
+            )  # fmt: skip
+
+
+def test_downstream_models_correct_what_was_trained_before_them(small):
+    beneath = small.downstream.models["hourglass"]
+    assert isinstance(beneath, HourglassParams)
+    models = {**small.downstream.models, "corrected": CorrectionParams(kind="gated", detector=beneath)}
+    params = small.downstream.model_copy(update={"models": models})
+
+    assert params.detector_of("corrected") == "hourglass"
+    assert params.detector_of("resnet") is None
+    with pytest.raises(ValueError, match="not among the models before it"):
+        DownstreamParams.model_validate(
+            {**params.model_dump(), "models": {"corrected": models["corrected"].model_dump()}}
+        )
+
+
+def test_the_command_line_trains_a_correction(trained, rendered, human, capsys, tmp_path):
+    folder, _, beneath = trained
+    settings = [part for setting in SMALL for part in ("--set", setting)]
+    command = ["train", folder / "i00.parquet", "--images", rendered / "faces", "-o", tmp_path / "out", *settings]
+
+    assert set(cli.CORRECTIONS) == set(CORRECTIONS)
+    assert cli.main([str(part) for part in (*command, "--correction", "pca", "--start", beneath)]) == 0
+    assert load_model(tmp_path / "out", human.scheme).params.kind == "pca"
+    assert cli.main([str(part) for part in (*command, "--correction", "pca")]) == 1
+    assert "--start MODEL" in capsys.readouterr().err
+    looked = ["evaluate", folder / "i00.parquet", "--model", tmp_path / "out", "--images", rendered / "faces"]
+    assert cli.main([str(part) for part in looked]) == 0
