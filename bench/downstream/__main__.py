@@ -22,6 +22,7 @@ import torch
 from bench.downstream.data import COUNTS, NOISES, TESTED, part, read, render
 from bench.downstream.page import write_page
 from bench.label_truth.__main__ import profile
+from lmk.audit.ambiguity import ambiguity
 from lmk.clean import clean
 from lmk.config import HourglassParams, Params, ResNetParams, TrainingParams, default_profile, load_params
 from lmk.evaluation import normalisers
@@ -30,14 +31,16 @@ from lmk.inference import keep_memory, predict
 from lmk.kernels.metrics import instance_errors, point_errors
 from lmk.models import load_model
 from lmk.progress import Progress
-from lmk.store import write_annotations, write_json
+from lmk.store import read_annotations, write_annotations, write_json
 from lmk.workspace import Workspace
 
 RESULTS = Path(__file__).parents[2] / "docs" / "results"
 SEEDS = (11, 12, 13)
 IMAGES = 16000  # that each network sees, but each face no more often than the profile has it
 MODELS = ("hourglass", "resnet")
-LABELS = ("human", "true", "refined", "star")  # star: a hourglass on human labels, with a loss that knows of ambiguity
+# star: a hourglass on human labels, with a loss that knows of ambiguity; weighted: human labels, the landmarks that are
+# placed loosely counting less, as `lmk ambiguity` says.
+LABELS = ("human", "true", "refined", "star", "weighted")
 
 
 def cell_path(noise: str, count: int, model: str, labels: str, seed: int) -> Path:
@@ -85,6 +88,7 @@ def make_cell(noise: str, count: int, model: str, labels: str, seed: int, work: 
         target=target,
         work=work / ".work",
         title=f"{noise} {count} {model} on {labels}",
+        importance=_weights(folder, params) if labels == "weighted" else None,
     )
     seconds = time.monotonic() - started
     keep_memory()
@@ -109,12 +113,25 @@ def make_cell(noise: str, count: int, model: str, labels: str, seed: int, work: 
     }
 
 
+def cleaned(folder: Path, params: Params) -> Workspace:
+    """What `lmk clean` makes of a part, once for all who learn from it."""
+    paths, made_with = Workspace(folder / "cleaned"), folder / "cleaned.profile"
+    if not (made_with.is_file() and made_with.read_text() == profile()):
+        clean(folder / "faces", params, paths.root)
+        made_with.write_text(profile())
+    return paths
+
+
+def _weights(folder: Path, params: Params) -> dict[str, float]:
+    paths = cleaned(folder, params)
+    human, refined = (read_annotations(paths.annotations(name)) for name in ("i00", params.refine.last))
+    return {row.name: row.weight for row in ambiguity(human, refined)}
+
+
 def _labels(labels: str, folder: Path, params: Params) -> Path:
-    """The file of what is learnt; STAR learns human labels."""
+    """The file of what is learnt; STAR and weighted landmarks learn human labels."""
     if labels == "refined":
-        cleaned = folder / "cleaned"
-        clean(folder / "faces", params, cleaned)
-        return Workspace(cleaned).annotations(params.refine.last)
+        return cleaned(folder, params).annotations(params.refine.last)
     human, truth = read(folder, params.data.box_scale)
     taught = human.moved(truth.points, 0, {}, {"producer": "truth"}) if labels == "true" else human
     target = folder / ("true.parquet" if labels == "true" else "human.parquet")

@@ -1,0 +1,111 @@
+"""How near `lmk ambiguity` comes to the noise that was injected: `python -m bench.ambiguity --work DIR`.
+
+Rendered faces with each kind of human noise are cleaned by `lmk clean` with its defaults (those of bench.downstream, if
+DIR is the same), and the spread of every landmark's noise, which nothing has seen but the renderer, is compared with
+what the command says.  The page is docs/results/ambiguity.md.
+"""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from bench.downstream.__main__ import RESULTS, SEEDS, cleaned
+from bench.downstream.data import COUNTS, NOISES, SIDE, part, render
+from lmk.annotations import AnnotationSet
+from lmk.audit.ambiguity import ambiguity
+from lmk.config import default_profile, load_params
+from lmk.progress import Progress
+from lmk.store import read_annotations, replacing, write_json
+from lmk.synth.noise import CORNERS, annotator_name, contour_of, slides
+from lmk.synth.noise import NOISES as MODELS
+
+
+def main() -> None:
+    """Clean what is not clean yet, compare, write the page."""
+    parser = argparse.ArgumentParser(prog="python -m bench.ambiguity", description=__doc__.splitlines()[0])
+    parser.add_argument("--work", type=Path, required=True, help="folder for datasets and networks")
+    parser.add_argument("--noise", choices=NOISES, action="append", help="only this one (may be repeated)")
+    parser.add_argument("--count", type=int, choices=COUNTS, default=500, help="faces (default 500)")
+    parser.add_argument("--seed", type=int, action="append", help=f"only this one (default: {SEEDS})")
+    options = parser.parse_args()
+    params = load_params(default_profile(), ["data.scheme=ibug68"])
+    rows: list[dict[str, Any]] = []
+    for noise in options.noise or NOISES:
+        for seed in options.seed or SEEDS:
+            pool = render(noise, seed, options.work, Progress("drawing faces", "faces"))
+            folder = part(pool, 0, options.count, options.work / f"{noise}-{options.count}-{seed}")
+            paths = cleaned(folder, params)
+            human, refined = (read_annotations(paths.annotations(name)) for name in ("i00", params.refine.last))
+            rows.append({"noise": noise, "faces": options.count, "seed": seed, **compared(human, refined, noise, seed)})
+            print(rows[-1], flush=True)
+    write_json(rows, RESULTS / "ambiguity.json")
+    with replacing(RESULTS / "ambiguity.md") as temporary:
+        temporary.write_text(page(rows), encoding="utf-8")
+
+
+def compared(human: AnnotationSet, refined: AnnotationSet, noise: str, seed: int) -> dict[str, Any]:
+    """Estimates in parts of what was injected, over all landmarks and both directions."""
+    injected = spread_of(human, noise, seed)
+    found = ambiguity(human, refined)
+    result: dict[str, Any] = {}
+    for column, direction in enumerate(("along", "across")):
+        values = np.array([getattr(row, direction) for row in found])
+        ratio = values[:, 0] / injected[:, column]
+        held = (values[:, 1] <= injected[:, column]) & (injected[:, column] <= values[:, 2])
+        result[direction] = {
+            "median_ratio": round(float(np.median(ratio)), 3),
+            "p5": round(float(np.quantile(ratio, 0.05)), 3),
+            "p95": round(float(np.quantile(ratio, 0.95)), 3),
+            "within_15": round(100 * float((abs(ratio - 1) <= 0.15).mean()), 1),
+            "covered": round(100 * float(held.mean()), 1),
+        }
+    return result
+
+
+def spread_of(human: AnnotationSet, noise: str, seed: int) -> Any:
+    """(K, 2) standard deviations that were injected, in % of the box, of these faces and these annotators."""
+    model, scheme = MODELS[noise], human.scheme
+    unit = SIDE / human.boxes[:, 2] * 100
+    along = np.full(scheme.size, model.along**2)
+    across = np.full(scheme.size, model.across**2)
+    round_ = np.isin(np.arange(scheme.size), CORNERS[scheme.name])
+    along[round_] = across[round_] = model.corner**2
+    square = np.sqrt((unit**2).mean())
+    if model.slide:  # habits are noise, too, but for what all annotators share
+        names = human.instances["annotator"].to_numpy()
+        habits = slides(scheme, seed, model.slide)
+        each = np.stack([habits[int(name.rsplit("-", 1)[1]) - 1] for name in names])
+        assert names[0] == annotator_name(int(names[0].rsplit("-", 1)[1]) - 1)
+        contour = contour_of(scheme)
+        along = along + np.where((contour >= 0) & ~round_, each.var(0)[contour], 0)
+    return square * np.sqrt(np.stack([along, across], -1))
+
+
+def page(rows: list[dict[str, Any]]) -> str:
+    """The table."""
+    lines = [
+        "# How loosely annotators place landmarks",
+        "",
+        "By `python -m bench.ambiguity`.  Rendered faces, cleaned by `lmk clean` with its defaults; the spread that "
+        "`lmk ambiguity` says of each of 68 landmarks against the one that was injected, along contours and across "
+        "them.  *Within 15 %*: how many landmarks; *covered*: how many intervals of 95 % hold the injected spread.",
+        "",
+        "| noise | faces | seed | direction | found / injected | 5 % to 95 % of landmarks | within 15 % | covered |",
+        "|---|---:|---:|---|---:|---|---:|---:|",
+    ]
+    for row in rows:
+        for direction in ("along", "across"):
+            found = row[direction]
+            lines.append(
+                f"| {row['noise']} | {row['faces']} | {row['seed']} | {direction} | {found['median_ratio']:.3f} "
+                f"| {found['p5']:.3f} to {found['p95']:.3f} | {found['within_15']:.0f} % | {found['covered']:.0f} % |"
+            )
+    return "\n".join([*lines, ""])
+
+
+if __name__ == "__main__":
+    main()
