@@ -1,0 +1,1 @@
+"""The paper's own experiments, table by table, on rendered faces whose truth is known."""

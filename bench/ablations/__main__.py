@@ -1,0 +1,109 @@
+"""Run the bench, a part of it, or only write its page.
+
+`python -m bench.ablations --work DIR` makes every cell that is not there yet: an experiment, a variant, a seed.  Each
+is a small JSON file in docs/results/ablations/, so that a killed run goes on and a part can be made alone:
+`--experiment lambda --seed 11`.  The page is docs/results/ablations.md.  Faces, human labels and first detectors are
+those of bench.downstream where DIR is the same.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from bench.ablations.page import write_page
+from bench.ablations.runs import ROUNDS, Setting, alternation, corrected, errors, milliseconds, setting, spoilt
+from bench.downstream.__main__ import RESULTS, SEEDS
+from bench.label_truth.__main__ import profile
+from lmk.models import load_model
+from lmk.models.corrections import Correction
+from lmk.store import write_json
+from lmk.workspace import Workspace
+
+WEIGHTS = (0.01, 0.05, 0.1, 0.3, 0.5, 1.0)  # Table 5; 0 is the baseline there
+TEMPLATES = (1, 7, 11, 15, 19, 25)  # Table 6
+STOPS = (2, 4, 6, 8)  # Figure 8; 0 is the baseline, 10 the alternation itself
+UNITS = ("ghcu", "gated", "pca", "upright")
+IMAGES = ("clean", "occluded", "coarse")
+VARIANTS = {
+    "update": ("baseline", "not updated", "updated"),
+    "lambda": tuple(str(weight) for weight in WEIGHTS),
+    "template": tuple(str(size) for size in TEMPLATES),
+    "stop": tuple(str(rounds) for rounds in STOPS),
+    "correction": tuple(f"{labels} {unit}" for labels in ("human", "refined") for unit in ("none", *UNITS)),
+}
+
+
+def cell_path(experiment: str, variant: str, seed: int) -> Path:
+    """Where a result is kept."""
+    return RESULTS / "ablations" / f"{experiment}_{variant.replace(' ', '-')}_{seed}.json"
+
+
+def make_cell(experiment: str, variant: str, seed: int, work: Path) -> dict[str, Any]:
+    """Run one variant and measure it."""
+    here = setting(seed, work)
+    out = work / "ablations" / f"{experiment}-{variant.replace(' ', '-')}-{seed}"
+    ways: dict[str, Any] = {
+        "update": lambda: {
+            "baseline": lambda: alternation(here, out, refiner="keep"),
+            "not updated": lambda: alternation(here, out, observation="human"),
+            "updated": lambda: alternation(here, out),
+        }[variant](),
+        "lambda": lambda: alternation(here, out, prior_weight=float(variant)),
+        "template": lambda: alternation(here, out, template=float(variant)),
+        "stop": lambda: alternation(here, out, updates=int(variant)),
+        "correction": lambda: _correction(here, variant, seed, work),
+    }
+    cell = {"experiment": experiment, "variant": variant, "seed": seed, "profile": profile()}
+    return {**cell, "cores": torch.get_num_threads(), **ways[experiment]()}
+
+
+def _correction(here: Setting, variant: str, seed: int, work: Path) -> dict[str, Any]:
+    """A detector that learnt human labels, or one that learnt refined ones, with and without a unit on top."""
+    labels, unit = variant.split()
+    # The alternation's last detector and its labels: what the paper calls HGs + SA.
+    paths = here.paths if labels == "human" else Workspace(work / "ablations" / f"update-updated-{seed}")
+    name = "i00" if labels == "human" else f"i{ROUNDS:02d}"
+    detector = paths.model(name)
+    if labels == "human":  # trained as long as the other
+        detector = Workspace(work / "ablations" / f"update-baseline-{seed}").model(f"i{ROUNDS:02d}")
+    if not detector.is_dir():
+        raise SystemExit(f"correction needs the detectors of --experiment update, seed {seed}; make those cells first")
+    model = load_model(detector, here.tested.scheme)
+    if unit != "none":
+        target = work / "models" / f"correction-{labels}-{unit}-{seed}"
+        model = corrected(here, unit, detector, paths.annotations(name), target, work / ".work")
+    found: dict[str, Any] = {
+        "by_images": {how: errors(here, model, here.crops if how == "clean" else spoilt(here, how)) for how in IMAGES}
+    }
+    if isinstance(model, Correction):
+        found["milliseconds"] = milliseconds(here, model)
+    return found
+
+
+def main() -> None:
+    """Make what is missing, then the page."""
+    parser = argparse.ArgumentParser(prog="python -m bench.ablations", description=__doc__.splitlines()[0])
+    parser.add_argument("--work", type=Path, required=True, help="folder for datasets and networks")
+    parser.add_argument("--experiment", choices=VARIANTS, action="append", help="only this one (may be repeated)")
+    parser.add_argument("--variant", action="append", help="only this one (may be repeated)")
+    parser.add_argument("--seed", type=int, action="append", help=f"only this one (default: {SEEDS})")
+    parser.add_argument("--page", action="store_true", help="make no cells, only write the page")
+    options = parser.parse_args()
+    for seed in [] if options.page else options.seed or SEEDS:
+        for experiment in options.experiment or VARIANTS:
+            for variant in [one for one in VARIANTS[experiment] if one in (options.variant or VARIANTS[experiment])]:
+                path = cell_path(experiment, variant, seed)
+                if not (path.is_file() and json.loads(path.read_text())["profile"] == profile()):
+                    write_json(make_cell(experiment, variant, seed, options.work), path)
+                    print(f"{path.stem}: {path.read_text()[:300]}", flush=True)
+    cells = [json.loads(path.read_text()) for path in sorted((RESULTS / "ablations").glob("*.json"))]
+    write_page([cell for cell in cells if cell["profile"] == profile()], RESULTS)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,177 @@
+"""What the tables are made of: alternations of searching and training, corrections of detectors, spoilt images."""
+
+from __future__ import annotations
+
+import math
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import torch
+from numpy.typing import NDArray
+from torch.nn import functional
+
+from bench.downstream.__main__ import IMAGES, cleaned
+from bench.downstream.data import COUNTS, TESTED, part, read, render
+from bench.label_truth.rivals import paper
+from lmk.annotations import AnnotationSet
+from lmk.config import CorrectionParams, Iteration, Params, default_profile, load_params
+from lmk.evaluation import normalisers
+from lmk.fitting import cut_crops, fit
+from lmk.images import Crops
+from lmk.inference import keep_memory, predict
+from lmk.kernels.metrics import instance_errors, point_errors
+from lmk.models import CURVE, Network, load_model
+from lmk.models.corrections import Correction
+from lmk.progress import Progress
+from lmk.refine.iteration import run_iteration
+from lmk.store import remove
+from lmk.workspace import Workspace
+
+Array = NDArray[np.float64]
+NOISE, COUNT = "default", 500
+ROUNDS, RATE = 10, 1e-3  # one epoch each, after a search; the paper finds ten enough
+COVERED = 0.3, 0.5  # side of the rectangle over a face, parts of the crop
+COARSE = 12  # pixels of the crop's side in images of low resolution
+TIMED = 30  # images, one at a time
+
+
+@dataclass(frozen=True)
+class Setting:
+    """The faces of one seed: those that are learnt, in a cleaned folder, and those that are kept for the test."""
+
+    params: Params
+    folder: Path
+    paths: Workspace
+    tested: AnnotationSet
+    truth: AnnotationSet
+    crops: Crops
+
+
+def setting(seed: int, work: Path) -> Setting:
+    """Those of bench.downstream, so that what has been made is not made again."""
+    keep_memory()
+    params = load_params(default_profile(), ["data.scheme=ibug68"])
+    pool = render(NOISE, seed, work, Progress("drawing faces", "faces"))
+    folder = part(pool, 0, COUNT, work / f"{NOISE}-{COUNT}-{seed}")
+    test = part(pool, max(COUNTS), TESTED, work / f"{NOISE}-test-{seed}")
+    paths = cleaned(folder, params)
+    tested, truth = read(test, params.data.box_scale)
+    return Setting(params, folder, paths, tested, truth, cut_crops(tested, test / "faces", params.model.input_size))
+
+
+def errors(here: Setting, model: Network, crops: Crops | None = None) -> dict[str, float]:
+    """Mean error on the test faces in % of interocular, against the truth and against human labels."""
+    points = predict(model, here.tested, crops or here.crops, mirror=False)
+    found = {}
+    for name, reference in (("truth", here.truth), ("human", here.tested)):
+        each = instance_errors(point_errors(points, reference.points), normalisers(reference)["interocular"])
+        found[name] = round(100 * float(np.nanmean(each)), 4)
+    return found
+
+
+def alternation(
+    here: Setting, out: Path, refiner: str = "align", updates: int = ROUNDS, **search: Any
+) -> dict[str, list[Any]]:
+    """The paper's: from the detector that has learnt human labels, search and train for an epoch, ROUNDS times.
+
+    Args:
+        here: the faces.
+        out: folder for its iterations.
+        refiner: `align`, or `keep` for the baseline, which trains on as long.
+        updates: how many rounds search; the others train on what the last one found.
+        search: what differs from the paper's own search, such as `prior_weight`.
+
+    Returns:
+        Of every round, from before the first on: error against truth and human test labels, and training loss.
+    """
+    params, paths = here.params, Workspace(out)
+    alignment = paper(params, "updated").model_copy(update=search)
+    training = params.training.model_copy(update={"held_out": 0.0})
+    remove(out)
+    for kind in ("annotations", "models"):
+        (out / kind).mkdir(parents=True)
+    paths.annotations("i00").symlink_to(here.paths.annotations("i00").absolute())
+    paths.model("i00").symlink_to(here.paths.model("i00").absolute())
+    images = here.folder / "faces"
+    for number in range(1, ROUNDS + 1):
+        iteration = Iteration(
+            prev=f"i{number - 1:02d}",
+            refiner=refiner if number <= updates else "keep",  # type: ignore[arg-type]  # a name, as the page has it
+            images=COUNT,
+            learning_rate=RATE,
+        )
+        run_iteration(
+            f"i{number:02d}", iteration, images, params.model, training, params.augmentation, alignment,
+            params.validation, paths,
+        )  # fmt: skip
+    names = [f"i{number:02d}" for number in range(ROUNDS + 1)]
+    models = [paths.model(name) for name in names]
+    return {
+        "errors": [errors(here, load_model(folder, here.tested.scheme)) for folder in models],
+        "loss": [float(pd.read_csv(folder / CURVE)["loss"].iloc[-1]) for folder in models[1:]],
+    }
+
+
+def corrected(here: Setting, kind: str, detector: Path, labels: Path, target: Path, work: Path) -> Network:
+    """A correction of a trained detector, learnt from some labels."""
+    params = here.params
+    beneath = load_model(detector, here.tested.scheme)
+    rate = params.downstream.learning_rate
+    training = params.training.model_copy(update={"images": IMAGES, "learning_rate": rate, "held_out": 0.0})
+    fit(
+        labels=labels,
+        images=here.folder / "faces",
+        network=CorrectionParams(kind=kind, detector=beneath.params),  # type: ignore[arg-type]  # both are checked there
+        training=training,
+        augmentation=params.augmentation,
+        target=target,
+        work=work,
+        title=target.name,
+        start=detector,
+    )
+    return load_model(target, here.tested.scheme)
+
+
+def spoilt(here: Setting, how: str) -> Crops:
+    """The test faces, each with a rectangle over it, or as if they had been photographed from far away."""
+    images = cut_crops(here.tested, here.folder.parent / f"{here.folder.name.replace(str(COUNT), 'test')}" / "faces",
+                       here.params.model.input_size)  # fmt: skip
+    random = np.random.default_rng(0)
+    for index in range(len(images)):
+        pixels = images.pixels[index]
+        if how == "occluded":
+            side = np.round(random.uniform(*COVERED, 2) * images.size / images.margin).astype(int)
+            corner = np.round(random.uniform(0.15, 0.85, 2) * images.size - side / 2).astype(int).clip(0)
+            pixels[corner[1] : corner[1] + side[1], corner[0] : corner[0] + side[0]] = random.integers(0, 256, 3)
+        else:
+            size = math.ceil(COARSE * images.margin)
+            small = functional.interpolate(_batch(pixels), size=(size, size), mode="area")
+            large = functional.interpolate(small, size=pixels.shape[:2], mode="bicubic").clamp(0, 255)
+            pixels[:] = large[0].permute(1, 2, 0).round().byte().numpy()
+    return images
+
+
+def _batch(pixels: NDArray[np.uint8]) -> torch.Tensor:
+    return torch.from_numpy(pixels.copy()).permute(2, 0, 1)[None].float()
+
+
+def milliseconds(here: Setting, model: Correction) -> float:
+    """What a correction adds to its detector for one image, median, on one core."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    size = model.params.input_size
+    times = []
+    with torch.inference_mode():
+        for index in range(TIMED):
+            image = functional.interpolate(_batch(here.crops.pixels[index]) / 64 - 2, size=(size, size))
+            started = time.perf_counter()
+            model.detector.decode(model.detector.log_heatmaps(image))
+            between = time.perf_counter()
+            model.locate(image)
+            times.append(1000 * (time.perf_counter() - between - (between - started)))
+    torch.set_num_threads(threads)
+    return round(float(np.median(times)), 3)
