@@ -11,6 +11,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from bench.downstream import page as downstream_page
 from bench.label_truth.data import BENCHES, make, read_truth, with_shared_habit
 from bench.label_truth.measures import average_precision, single_ceiling
 from bench.label_truth.page import write_page
@@ -140,3 +141,114 @@ def test_the_shared_habit_is_what_is_left_of_the_labels_of_annotators_when_all_f
     apart = np.mean([missed[:, k][chosen[:, k]].mean() - shared[:, k][chosen[:, k]].mean() for k in jaw])
     assert abs(np.mean([missed[:, k][chosen[:, k]].mean() for k in jaw])) > 3 * abs(apart)
     assert with_shared_habit(BENCHES["A"], human, truth, 5) is None
+
+
+def downstream_cells(noise, human, true, refined):
+    """Two seeds of one network, 300 faces each, with errors that scatter a little."""
+    random = np.random.default_rng(0)
+    shared = random.gamma(4, 0.25, (2, 300))
+    return [
+        {
+            "noise": noise, "count": 500, "model": "hourglass", "labels": labels, "seed": seed, "profile": "p",
+            "errors": {name: (level * shared[seed]).round(3).tolist() for name in ("truth", "human")},
+        }
+        for labels, level in (("human", human), ("true", true), ("refined", refined))
+        for seed in range(2)
+    ]  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("levels", "said"),
+    [
+        ((4.0, 2.0, 2.8), "cleaning pays, 13 % and more"),
+        ((4.0, 3.4, 3.65), "cleaning pays"),
+        ((4.0, 2.0, 3.6), "cleaning pays, by less than half of what there is to win"),
+        ((4.0, 3.0, 4.1), "only better labels help"),
+        ((4.0, 3.9, 4.0), "the network averages the noise by itself"),
+    ],
+)
+def test_the_map_says_where_cleaning_pays(levels, said, tmp_path):
+    cells = downstream_cells("double", *levels)
+
+    [row] = downstream_page.compared(cells, "truth")
+    downstream_page.write_page(cells, tmp_path)
+
+    human, true, refined = levels
+    assert row["gap"][0] == pytest.approx(100 * (human - true) / human, abs=0.2)
+    assert row["gain"][0] == pytest.approx(100 * (human - refined) / human, abs=0.2)
+    assert row["gain"][1] <= row["gain"][0] <= row["gain"][2]
+    assert row["closed"] == pytest.approx(100 * (human - refined) / (human - true), abs=3)
+    assert row["verdict"] == said
+    assert said in (tmp_path / "downstream.md").read_text()
+    assert "<svg" in (tmp_path / "images" / "downstream.svg").read_text()
+
+
+def test_a_row_without_all_three_labels_is_not_shown(tmp_path):
+    assert downstream_page.compared(downstream_cells("double", 4, 2, 3)[:4], "truth") == []
+
+
+@pytest.fixture
+def tiny(monkeypatch, small):
+    """The benches at a size of seconds."""
+    import bench.ablations.runs as runs
+    import bench.downstream.__main__ as downstream
+    import bench.downstream.data as data
+
+    for module in (data, downstream, runs):
+        monkeypatch.setattr(module, "COUNTS", (10,))
+        monkeypatch.setattr(module, "TESTED", 4)
+    for module in (downstream, runs):
+        monkeypatch.setattr(module, "load_params", lambda *_: small)
+        monkeypatch.setattr(module, "IMAGES", 16)
+    monkeypatch.setattr(data, "SIDE", 64)
+    monkeypatch.setattr(runs, "COUNT", 10)
+    monkeypatch.setattr(runs, "ROUNDS", 2)
+
+
+def test_a_cell_of_the_downstream_bench_is_a_network_and_its_errors(tiny, tmp_path, every_peak_counts):
+    from bench.downstream.__main__ import make_cell
+
+    for labels in ("refined", "true"):
+        cell = make_cell("default", 10, "resnet", labels, 3, tmp_path)
+        assert len(cell["errors"]["truth"]) == 4
+        assert np.isfinite(cell["errors"]["truth"]).all()
+        assert cell["errors"]["truth"] != cell["errors"]["human"]
+
+
+def test_the_ablations_run_and_their_page_has_every_table(tiny, tmp_path, every_peak_counts):
+    from bench.ablations import __main__ as ablations
+    from bench.ablations.page import write_page as write_ablations
+
+    cells = []
+    for experiment, variant in (
+        ("update", "baseline"), ("update", "updated"), ("lambda", "0.1"), ("template", "1"), ("stop", "2"),
+    ):  # fmt: skip
+        cell = ablations.make_cell(experiment, variant, 3, tmp_path)
+        assert len(cell["errors"]) == 3
+        assert all(np.isfinite(list(errors.values())).all() for errors in cell["errors"])
+        cells.append(cell)
+    ablations.ROUNDS, before = 2, ablations.ROUNDS
+    try:
+        cells += [ablations.make_cell("correction", variant, 3, tmp_path) for variant in ("human none", "refined pca")]
+    finally:
+        ablations.ROUNDS = before
+    assert cells[-1]["by_images"]["clean"] != cells[-1]["by_images"]["occluded"]
+    assert cells[-1]["milliseconds"] > 0
+
+    write_ablations(cells, tmp_path)
+
+    text = (tmp_path / "ablations.md").read_text()
+    assert text.count("Not run yet") == 0
+    assert "<svg" in (tmp_path / "images" / "ablations_error.svg").read_text()
+
+
+def test_the_injected_spread_is_that_of_the_noise(human):
+    from bench.ambiguity import page, spread_of
+
+    spread = spread_of(human, "default-clean", 77)
+    unit = 128 / human.boxes[:, 2]  # of the bench's faces; these are half as large
+
+    assert spread[8, 0] == pytest.approx(2.5 * np.sqrt((unit**2).mean()), rel=1e-6)
+    assert spread[36, 0] == spread[36, 1] == pytest.approx(0.6 * np.sqrt((unit**2).mean()), rel=1e-6)
+    numbers = {"median_ratio": 1.0, "p5": 0.9, "p95": 1.1, "within_15": 100.0, "covered": 95.0}
+    assert "| double |" in page([{"noise": "double", "faces": 5, "seed": 1, "along": numbers, "across": numbers}])

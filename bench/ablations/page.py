@@ -96,10 +96,10 @@ def _text(cells: Cells) -> str:
         "# The paper, table by table",
         "",
         "By `python -m bench.ablations`.  500 rendered faces with `default` noise to learn from, 300 others to test "
-        "on; a detector that has learnt human labels is trained on for ten epochs, searched and updated as the paper does "
-        "before each (window 17, template 19, lambda 0.1 unless said).  Errors in % of interocular, medians over "
-        "seeds; the paper measures against human test labels, we against the truth, too.  Only the shape of a table can be "
-        "compared, not its level: faces, networks and budgets are others.",
+        "on; a detector that has learnt human labels is trained on for ten epochs, searched and updated as the paper "
+        "does before each (window 17, template 19, lambda 0.1 unless said).  Errors in % of interocular, medians over "
+        "seeds; the paper measures against human test labels, we against the truth, too.  Only the shape of a table "
+        "can be compared, not its level: faces, networks and budgets are others.",
         "",
         *_table_of_one(cells, "lambda", "Table 5: balance of prior and likelihood", "lambda", TABLE_5, "0"),
         *_table_of_one(cells, "template", "Table 6: size of the template", "template", TABLE_6, None),
@@ -177,9 +177,9 @@ def _corrections(cells: Cells) -> list[str]:
         return [*lines, "Not run yet.", ""]
     lines += [
         f"Seeds {_seeds(cells, 'correction')}.  A unit on top of the detector, learnt from the labels that the "
-        "detector learnt; errors against the truth.  Occluded: a rectangle of 30 to 50 % of the crop's side over each face; low "
-        "resolution: 12 pixels a side.  Milliseconds are what the unit adds for one image on one core; the paper's are "
-        f"{MILLISECONDS['ghcu']} (GHCU) and {MILLISECONDS['pca']} (PCA) on its own machine.",
+        "detector learnt; errors against the truth.  Occluded: a rectangle of 30 to 50 % of the crop's side over each "
+        "face; low resolution: 12 pixels a side.  Milliseconds are what the unit adds for one image on one core; the "
+        f"paper's are {MILLISECONDS['ghcu']} (GHCU) and {MILLISECONDS['pca']} (PCA) on its own machine.",
         "",
         "| labels | unit | clean | occluded | low resolution | ms | paper, categories 1 / 2 / 3 |",
         "|---|---|---:|---:|---:|---:|---|",

@@ -28,7 +28,7 @@ from lmk.models import CURVE, Network, load_model
 from lmk.models.corrections import Correction
 from lmk.progress import Progress
 from lmk.refine.iteration import run_iteration
-from lmk.store import remove
+from lmk.store import read_annotations, remove
 from lmk.workspace import Workspace
 
 Array = NDArray[np.float64]
@@ -97,6 +97,7 @@ def alternation(
     paths.annotations("i00").symlink_to(here.paths.annotations("i00").absolute())
     paths.model("i00").symlink_to(here.paths.model("i00").absolute())
     images = here.folder / "faces"
+    crops = cut_crops(read_annotations(paths.annotations("i00")), images, params.model.input_size)
     for number in range(1, ROUNDS + 1):
         iteration = Iteration(
             prev=f"i{number - 1:02d}",
@@ -106,7 +107,7 @@ def alternation(
         )
         run_iteration(
             f"i{number:02d}", iteration, images, params.model, training, params.augmentation, alignment,
-            params.validation, paths,
+            params.validation, paths, crops,
         )  # fmt: skip
     names = [f"i{number:02d}" for number in range(ROUNDS + 1)]
     models = [paths.model(name) for name in names]
@@ -167,7 +168,9 @@ def milliseconds(here: Setting, model: Correction) -> float:
     times = []
     with torch.inference_mode():
         for index in range(TIMED):
-            image = functional.interpolate(_batch(here.crops.pixels[index]) / 64 - 2, size=(size, size))
+            image = functional.interpolate(
+                _batch(here.crops.pixels[index % len(here.crops)]) / 64 - 2, size=(size, size)
+            )
             started = time.perf_counter()
             model.detector.decode(model.detector.log_heatmaps(image))
             between = time.perf_counter()
