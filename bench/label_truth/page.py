@@ -61,8 +61,10 @@ def _medians(cells: Sequence[dict[str, Any]]) -> dict[str, Any]:
         "each": [round(cell["errors"][-1]["clean"], 4) for cell in sorted(cells, key=lambda cell: int(cell["seed"]))],
         "gross": middle([cell["errors"][-1]["gross"] for cell in cells]),
         "damaged": middle([cell["damaged"] for cell in cells]),
-        "core_seconds": middle([cell["seconds"] * cell["cores"] for cell in cells]),
-        "minutes_on_two_cores": middle([cell["seconds"] / 60 if cell["cores"] == 2 else None for cell in cells]),
+        "core_seconds": middle([cell["seconds"] and cell["seconds"] * cell["cores"] for cell in cells]),
+        "minutes_on_two_cores": middle(
+            [cell["seconds"] / 60 if cell["seconds"] and cell["cores"] == 2 else None for cell in cells]
+        ),
         "steps": [middle(step) for step in steps],
         "worst_step": round(max(_worst_step(cell) for cell in cells), 2),
     }
@@ -115,7 +117,8 @@ def _text(benches: Sequence[str], table: Any) -> str:
                 row = rows[rival]
                 change = f"{100 * (row['error'] / human - 1):+.1f} %" if human else "-"
                 gross = "-" if row["gross"] is None else f"{row['gross']:.2f}"
-                harm = f"{row['damaged']:.2f} % | {row['core_seconds']:.0f}"
+                seconds = "-" if row["core_seconds"] is None else f"{row['core_seconds']:.0f}"
+                harm = f"{row['damaged']:.2f} % | {seconds}"
                 lines.append(f"| {title} | {row['error']:.3f} | {change} | {gross} | {harm} |")
         ours = rows["ours"]
         steps = " → ".join(f"{step:.3f}" for step in ours["steps"])
