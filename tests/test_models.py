@@ -8,8 +8,10 @@ import pandas as pd
 import pytest
 import torch
 
+from lmk.config import CorrectionParams
 from lmk.errors import ModelError
 from lmk.models import CONFIG, MODELS, WEIGHTS, build_model, load_model, save_model
+from lmk.models.corrections import CORRECTIONS
 from lmk.scheme import load_scheme
 
 CURVE = pd.DataFrame({"images": [8], "loss": [1.5]})
@@ -18,7 +20,8 @@ CURVE = pd.DataFrame({"images": [8], "loss": [1.5]})
 @pytest.mark.parametrize("kind", MODELS)
 def test_a_network_comes_back_with_its_weights_and_says_the_same(small, tmp_path, kind):
     scheme = load_scheme("ibug68")
-    model = build_model(small.downstream.models[kind], scheme, seed=4).eval()
+    corrections = {name: CorrectionParams(kind=name, detector=small.model) for name in CORRECTIONS}
+    model = build_model({**corrections, **small.downstream.models}[kind], scheme, seed=4).eval()
     save_model(model, scheme, {"producer": "test"}, CURVE, tmp_path / "model")
     images = torch.randn(2, 3, 64, 64, generator=torch.Generator().manual_seed(0))
 
