@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 
+import numpy as np
 import pandas as pd
 import pytest
 import torch
@@ -11,7 +12,7 @@ import torch
 from lmk.config import CorrectionParams
 from lmk.errors import ModelError
 from lmk.models import CONFIG, MODELS, WEIGHTS, build_model, load_model, save_model
-from lmk.models.corrections import CORRECTIONS
+from lmk.models.corrections import CORRECTIONS, Correction
 from lmk.scheme import load_scheme
 
 CURVE = pd.DataFrame({"images": [8], "loss": [1.5]})
@@ -22,6 +23,8 @@ def test_a_network_comes_back_with_its_weights_and_says_the_same(small, tmp_path
     scheme = load_scheme("ibug68")
     corrections = {name: CorrectionParams(kind=name, detector=small.model) for name in CORRECTIONS}
     model = build_model({**corrections, **small.downstream.models}[kind], scheme, seed=4).eval()
+    if isinstance(model, Correction):
+        model.study(np.random.default_rng(0).uniform(-1, 1, (30, 68, 2)))
     save_model(model, scheme, {"producer": "test"}, CURVE, tmp_path / "model")
     images = torch.randn(2, 3, 64, 64, generator=torch.Generator().manual_seed(0))
 
