@@ -34,6 +34,7 @@ EVIDENCE: dict[str, float] = {
     "peak": 1.5, "suspicion": 1.0, "at_edge": 1.0, "reason": 254.0, "spread": 32.0, "error": 32.0,
     "prior_cost": 0.0, "chi2_observed": 0.0, "chi2": 0.0,
 }  # fmt: skip
+_DECIDED = {"accept": "accepted", "revert": "taken back to the human label"}
 _LENGTHS = ("spread", "error")  # in pixels of the crop
 
 
@@ -157,7 +158,7 @@ def _item(rows: pd.DataFrame, scheme: LandmarkScheme, names: Sequence[str], imag
         "points": base64.b64encode(points.tobytes()).decode("ascii"),
         "evidence": base64.b64encode(evidence.tobytes()).decode("ascii"),
         "decided": {
-            int(k): " ".join([str(what), "by", str(who), *([f"({why})"] if isinstance(why, str) else [])])
+            int(k): " ".join([_DECIDED[what], "by", str(who), *([f"({why})"] if isinstance(why, str) else [])])
             for k, what, who, why in zip(
                 decided["landmark"], decided["decided"], decided["decided_by"], decided["why"], strict=True
             )

@@ -211,8 +211,7 @@
       const reason = data.reasons[Math.round(know("reason") ?? 0)];
       parts.push(`a gross error with probability ${number(know("suspicion"))}${reason ? ` (${reason})` : ""}`);
     }
-    if (item.decided[k]) parts.push(item.decided[k]);
-    return [text, ...parts].join("; ");
+    return [...(item.decided[k] ? [item.decided[k]] : []), text, ...parts].join("; ");
   };
 
   for (const node of document.querySelectorAll("#filters select, #filters input")) {

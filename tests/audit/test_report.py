@@ -217,7 +217,7 @@ def test_names_from_the_data_are_shown_as_they_are(report, tmp_path):
     assert HOSTILE[2] not in shown
     assert "<b>far</b>: broken percent > 4" in shown
     assert "test <b>ingest</b>" in provenance
-    assert decided.endswith(f"accept by <u>me</u> ({REASON})")
+    assert decided.startswith(f"accepted by <u>me</u> ({REASON})")
     assert inserted == 0
     assert sizes == [176, 176]
 
