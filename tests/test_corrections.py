@@ -27,6 +27,15 @@ from lmk.store import write_annotations
 from tests.conftest import SMALL
 
 
+@pytest.fixture(scope="module", autouse=True)
+def one_thread():
+    """Such small networks only wait for a second one."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
+
+
 def detector(small, **changes):
     return small.model.model_copy(update=changes)
 
