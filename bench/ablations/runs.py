@@ -58,7 +58,9 @@ def setting(seed: int, work: Path) -> Setting:
     pool = render(NOISE, seed, work, Progress("drawing faces", "faces"))
     folder = part(pool, 0, COUNT, work / f"{NOISE}-{COUNT}-{seed}")
     test = part(pool, max(COUNTS), TESTED, work / f"{NOISE}-test-{seed}")
-    paths = cleaned(folder, params)
+    paths = Workspace(folder / "cleaned")
+    if not paths.model("i00").is_dir():  # the detector that has learnt human labels is all that is needed
+        cleaned(folder, params)
     tested, truth = read(test, params.data.box_scale)
     return Setting(params, folder, paths, tested, truth, cut_crops(tested, test / "faces", params.model.input_size))
 
