@@ -1,0 +1,35 @@
+"""The downstream stage with a model that corrects another."""
+
+from __future__ import annotations
+
+import torch
+
+from lmk.config import CorrectionParams, DataParams
+from lmk.evaluation import model_tables
+from lmk.fitting import cut_crops
+from lmk.inference import predict
+from lmk.models import load_model
+from lmk.store import write_annotations
+from pipelines.downstream import downstream
+from pipelines.paths import Paths
+
+
+def test_a_correction_is_put_on_the_detector_that_learnt_the_same_labels(rendered, human, small, tmp_path):
+    paths = Paths(tmp_path / "artifacts")
+    write_annotations(human, paths.annotations("i00"))
+    write_annotations(human.moved(human.points + 1.0, 3, {}, {}), paths.labels)
+    beneath = small.downstream.models["hourglass"]
+    models = {"hourglass": beneath, "corrected": CorrectionParams(kind="gated", detector=beneath)}
+    params = small.downstream.model_copy(update={"models": models})
+    data = DataParams(root=str(rendered / "faces"), format="pts", scheme="ibug68", truth=None, box_scale=1.25)
+
+    downstream(data, params, small.training, small.augmentation, paths)
+
+    for labels in ("human", "refined"):
+        corrected, detector = (load_model(paths.downstream(name, labels), human.scheme) for name in reversed(models))
+        for name, value in corrected.detector.state_dict().items():
+            assert torch.equal(value, detector.state_dict()[name])
+        points = predict(corrected, human, cut_crops(human, rendered / "faces", 64), mirror=False)
+        tables = model_tables(points, human, None, "test", 8.0)
+        assert tables["human"]["interocular"]["nme"] > 0
+    assert not list(paths.work.glob("*"))
