@@ -131,10 +131,10 @@ def star(logits: Tensor, points: Tensor, weight: Tensor, sigma: float) -> Tensor
     xy = mixed - mean.prod(-1)
     # Axes and variances of a symmetric 2x2 matrix, written out; how the axes turn carries no gradient.
     half = torch.sqrt(((xx - yy) / 2) ** 2 + xy**2 + 1e-6)
-    variance = torch.stack([(xx + yy) / 2 + half, ((xx + yy) / 2 - half).clamp(min=1e-2)], -1)
+    variance = torch.stack([(xx + yy) / 2 + half, (xx + yy) / 2 - half], -1).clamp(min=1e-2)
     turn = (0.5 * torch.atan2(2 * xy, xx - yy)).detach()
     axes = torch.stack([torch.stack([turn.cos(), turn.sin()], -1), torch.stack([-turn.sin(), turn.cos()], -1)], -2)
-    away = (axes @ (points.to(mean.dtype) - mean)[..., None])[..., 0]
+    away = (axes * (points.to(mean.dtype) - mean)[..., None, :]).sum(-1)
     missed = functional.smooth_l1_loss(away, torch.zeros_like(away), reduction="none", beta=sigma) / variance.sqrt()
     wide = (variance / sigma**2 - 1).clamp(min=0)
     each = missed.sum(-1) + STAR_WIDTH * wide.sum(-1)
@@ -145,13 +145,14 @@ class _Moments(torch.autograd.Function):
     """Means over each map's softmax of what is asked for, with their gradient in two passes over the maps.
 
     The gradient of a mean of f with respect to the logits is p (f - mean of f), and all f here are sums of products of
-    a function of the column and one of the row.
+    a function of the column and one of the row.  Variances are small differences of these means, so autocast is off.
     """
 
     @staticmethod
     def forward(ctx: Any, logits: Tensor, across: Tensor, down: Tensor) -> Tensor:
-        chances = logits.float().flatten(2).softmax(-1).view_as(logits)
-        found = torch.einsum("bkhf,fh->bkf", chances @ across.T, down)
+        with torch.autocast(logits.device.type, enabled=False):
+            chances = logits.float().flatten(2).softmax(-1).view_as(logits)
+            found = torch.einsum("bkhf,fh->bkf", chances @ across.T, down)
         ctx.save_for_backward(chances, across, down, found)
         ctx.kind = logits.dtype
         return found
@@ -159,7 +160,8 @@ class _Moments(torch.autograd.Function):
     @staticmethod
     def backward(ctx: Any, outer: Tensor) -> tuple[Tensor, None, None]:
         chances, across, down, found = ctx.saved_tensors
-        wanted = (outer[..., None, :] * down.T) @ across  # (B, K, H, W)
+        with torch.autocast(chances.device.type, enabled=False):
+            wanted = (outer[..., None, :] * down.T) @ across  # (B, K, H, W)
         gradient = wanted.sub_((outer * found).sum(-1)[..., None, None]).mul_(chances)
         return gradient.to(ctx.kind), None, None
 

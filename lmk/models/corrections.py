@@ -136,7 +136,9 @@ class ShapeCorrection(Correction):
         """(B, K, 2) the likeliest shapes for readings, (B, K, 2), with covariances, (B, K, 2, 2)."""
         count = int((self.spread > 0).sum())
         mean = self.mean.double()
-        ways = self.directions[:count].double().view(count, 2, -1).transpose(1, 2)  # (C, K, 2): x of all, y of all
+        ways = (
+            self.directions[:count].double().view(count, 2, len(mean)).transpose(1, 2)
+        )  # (C, K, 2): x of all, y of all
         hold = torch.diag(1 / self.spread[:count].double().clamp(min=1e-6) ** 2)
         precision = torch.linalg.inv(covariance.double())
         shape = mean.expand(len(read), -1, -1)

@@ -175,6 +175,16 @@ def test_the_gradient_of_star_is_finite_on_a_round_map():
     assert torch.isfinite(logits.grad).all()
 
 
+def test_moments_are_exact_where_a_network_is_not():
+    maps = torch.stack([gaussian_profiles(torch.tensor(at), 64, 2.0) for at in (60.0, 50.0)])
+    logits = (maps[0][:, None] * maps[1]).log().view(1, 1, 64, 64)
+
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        mean, square, _ = moments(logits)
+
+    torch.testing.assert_close((square - mean**2)[0, 0], torch.tensor([4.0, 4.0]), rtol=0.1, atol=0)
+
+
 def test_the_gradient_of_moments_is_that_of_the_formula_written_out():
     random = torch.Generator().manual_seed(5)
     logits = torch.randn(2, 3, 9, 8, generator=random).requires_grad_()
