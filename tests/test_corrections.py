@@ -171,6 +171,22 @@ def trained(rendered, human, small, tmp_path_factory):
     return folder, crops, target
 
 
+def test_a_gate_opens_where_the_unit_is_better_than_the_heatmaps(trained, rendered, human, small, tmp_path):
+    """Heatmaps of a network of a second's training are wild, so that a unit that learns at all is better."""
+    folder, crops, beneath = trained
+    training = small.training.model_copy(update={"images": 1600, "learning_rate": 3e-3, "epochs": 200})
+    fit(
+        folder / "i00.parquet", rendered / "faces", CorrectionParams(kind="gated", detector=small.model), training,
+        small.augmentation, tmp_path / "gated", tmp_path / "work", "gated", start=beneath, crops=crops,
+    )  # fmt: skip
+
+    def missed(path):
+        points = predict(load_model(path, human.scheme), human, crops, mirror=False)
+        return np.linalg.norm(points - human.points, axis=-1)[human.in_split("test")].mean()
+
+    assert missed(tmp_path / "gated") < 0.8 * missed(beneath)
+
+
 @pytest.mark.parametrize("kind", CORRECTIONS)
 def test_a_correction_is_trained_kept_and_read_and_leaves_its_detector_alone(
     trained, rendered, human, small, tmp_path, kind

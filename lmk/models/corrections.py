@@ -61,9 +61,13 @@ class Correction(nn.Module):
 
     def loss(self, images: Tensor, points: Tensor, weight: Tensor) -> Tensor:
         """Mean distance in parts of the crop."""
-        away = torch.linalg.vector_norm(self.locate(images) - points, dim=-1)
-        mean: Tensor = (away * weight).sum() / weight.sum().clamp(min=1)
-        return mean
+        return _mean_distance(self.locate(images), points, weight)
+
+
+def _mean_distance(found: Tensor, points: Tensor, weight: Tensor) -> Tensor:
+    away = torch.linalg.vector_norm(found - points, dim=-1)
+    mean: Tensor = (away * weight).sum() / weight.sum().clamp(min=1)
+    return mean
 
 
 class HeatmapCorrection(Correction):
@@ -85,8 +89,18 @@ class HeatmapCorrection(Correction):
         nn.init.normal_(self.head.weight, std=1e-3)
         nn.init.zeros_(self.head.bias)
 
+    def loss(self, images: Tensor, points: Tensor, weight: Tensor) -> Tensor:
+        """Mean distance in parts of the crop; a gated unit has to be right alone, too, or its gate shuts for good."""
+        found, blended = self._found(images)
+        direct = _mean_distance(found, points, weight)
+        return direct + _mean_distance(blended, points, weight) if self.gated else direct
+
     def locate(self, images: Tensor) -> Tensor:
         """(B, 3, S, S) to points (B, K, 2) in parts of the crop."""
+        return self._found(images)[1]
+
+    def _found(self, images: Tensor) -> tuple[Tensor, Tensor]:
+        """What the unit itself finds, and what is made of that and of the heatmaps."""
         with torch.no_grad():
             maps = self.detector.log_heatmaps(images)
             seen = maps.exp() * (2 * math.pi * self.detector.sigma**2)  # a perfect map has peak 1
@@ -94,10 +108,10 @@ class HeatmapCorrection(Correction):
         found = self.head(self.body(seen)).float().view(len(images), len(self.mean), -1)
         points: Tensor = self.mean + found[..., :2]
         if not self.gated:
-            return points
+            return points, points
+        # The gate learns from what is better, and does not make the unit's own points its own.
         believed = torch.sigmoid(found[..., 2:] + DOUBTED)
-        blended: Tensor = read + believed * (points - read)
-        return blended
+        return points, read + believed * (points.detach() - read)
 
 
 class ShapeCorrection(Correction):
