@@ -20,7 +20,7 @@ from lmk.audit.ambiguity import ambiguity
 from lmk.config import default_profile, load_params
 from lmk.progress import Progress
 from lmk.store import read_annotations, replacing, write_json
-from lmk.synth.noise import CORNERS, annotator_name, contour_of, slides
+from lmk.synth.noise import ANNOTATORS, CORNERS, annotator_name, contour_of, slides
 from lmk.synth.noise import NOISES as MODELS
 
 
@@ -77,9 +77,9 @@ def spread_of(human: AnnotationSet, noise: str, seed: int) -> Any:
     square = np.sqrt((unit**2).mean())
     if model.slide:  # habits are noise, too, but for what all annotators share
         names = human.instances["annotator"].to_numpy()
+        known = [annotator_name(number) for number in range(ANNOTATORS)]
         habits = slides(scheme, seed, model.slide)
-        each = np.stack([habits[int(name.rsplit("-", 1)[1]) - 1] for name in names])
-        assert names[0] == annotator_name(int(names[0].rsplit("-", 1)[1]) - 1)
+        each = habits[[known.index(name) for name in names]]
         contour = contour_of(scheme)
         along = along + np.where((contour >= 0) & ~round_, each.var(0)[contour], 0)
     return square * np.sqrt(np.stack([along, across], -1))

@@ -250,5 +250,10 @@ def test_the_injected_spread_is_that_of_the_noise(human):
 
     assert spread[8, 0] == pytest.approx(2.5 * np.sqrt((unit**2).mean()), rel=1e-6)
     assert spread[36, 0] == spread[36, 1] == pytest.approx(0.6 * np.sqrt((unit**2).mean()), rel=1e-6)
+    names = np.repeat([f"annotator-{1 + number % 8}" for number in range(len(human.instances))], 68)
+    known = AnnotationSet(human.table.assign(annotator=names), human.scheme, {})
+    by_many = spread_of(known, "annotators", 77)
+    assert (by_many[:17, 0] > spread[:17, 0]).all()
+    np.testing.assert_allclose(by_many[:, 1], spread[:, 1])
     numbers = {"median_ratio": 1.0, "p5": 0.9, "p95": 1.1, "within_15": 100.0, "covered": 95.0}
     assert "| double |" in page([{"noise": "double", "faces": 5, "seed": 1, "along": numbers, "across": numbers}])

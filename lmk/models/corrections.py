@@ -11,6 +11,8 @@ The detector beneath stays as it is.  Points are in parts of the crop, as everyw
 from __future__ import annotations
 
 import math
+from abc import ABC, abstractmethod
+from collections.abc import Callable
 from typing import Self
 
 import numpy as np
@@ -32,7 +34,7 @@ KEPT = 0.98  # of the variance of shapes, by the point distribution model
 FITTED = 12  # rounds of its fit: the turn depends on the shape, and the shape on the turn
 
 
-class Correction(nn.Module):
+class Correction(nn.Module, ABC):
     """A frozen detector, and what is made of it."""
 
     learns = True  # by gradients, in the training loop
@@ -55,9 +57,9 @@ class Correction(nn.Module):
         mean = np.nanmean(points, axis=0)
         self.mean.copy_(torch.from_numpy(np.nan_to_num(mean)))
 
+    @abstractmethod
     def locate(self, images: Tensor) -> Tensor:
         """(B, 3, S, S) to points (B, K, 2) in parts of the crop."""
-        raise NotImplementedError
 
     def loss(self, images: Tensor, points: Tensor, weight: Tensor) -> Tensor:
         """Mean distance in parts of the crop."""
@@ -240,6 +242,6 @@ def _turned_points(points: Tensor, angle: Tensor) -> Tensor:
     return torch.stack([cosine * x - sine * y, sine * x + cosine * y], -1)
 
 
-CORRECTIONS: dict[str, type[Correction]] = {
+CORRECTIONS: dict[str, Callable[[CorrectionParams, int], Correction]] = {
     "ghcu": HeatmapCorrection, "gated": HeatmapCorrection, "pca": ShapeCorrection, "upright": Upright,
 }  # fmt: skip
