@@ -18,6 +18,8 @@ from lmk.annotations import AnnotationSet
 from lmk.config import AugmentationParams
 from lmk.images import Crops
 
+FEWEST = 8  # pixels a side of an image that is made coarse
+
 
 class Batch(NamedTuple):
     """What a network is trained on."""
@@ -55,7 +57,9 @@ class TrainingData:
         augmentation: AugmentationParams,
         seed: int,
         importance: np.ndarray | None = None,  # (K,) of each landmark in the loss
+        coarse: float = 0.0,  # probability of an image of low resolution
     ):
+        self.coarse = coarse
         self.crops, self.input_size, self.augmentation, self.seed = crops, input_size, augmentation, seed
         points = torch.from_numpy(annotations.points.copy())
         self.points = to_crop(points, torch.from_numpy(annotations.boxes.copy())).float().nan_to_num(0)
@@ -76,6 +80,8 @@ class TrainingData:
         pixels = to_tensor(self.crops[chosen.numpy()])
         images = view(pixels, matrix, self.input_size, self.crops.margin)
         images = _cover(_colour(images, self.augmentation.colour, random), self.augmentation.occlusion, random)
+        if self.coarse:
+            images = _coarsen(images, self.coarse, random)
         points, weight = apply_view(self.points[chosen], matrix), self.weight[chosen]
         if self.flip is not None:
             points = torch.where(mirrored[:, None, None], points[:, self.flip], points)
@@ -149,3 +155,15 @@ def _cover(images: Tensor, probability: float, random: torch.Generator) -> Tenso
     in_y = (y >= low[:, 1:]) & (y < high[:, 1:])
     hidden = (in_y[:, :, None] & in_x[:, None, :] & covered[:, None, None])[:, None]
     return torch.where(hidden, colour, images)
+
+
+def _coarsen(images: Tensor, probability: float, random: torch.Generator) -> Tensor:
+    """Some of the images as if they had been taken from further away: FEWEST pixels a side, or up to half of them."""
+    count, size = len(images), images.shape[-1]
+    chosen = torch.rand(count, generator=random) < probability
+    sides = (FEWEST * (size / 2 / FEWEST) ** torch.rand(count, generator=random)).round().int().clamp(max=size)
+    images = images.clone()
+    for index in chosen.nonzero()[:, 0].tolist():
+        small = functional.interpolate(images[index : index + 1], size=(int(sides[index]),) * 2, mode="area")
+        images[index] = functional.interpolate(small, size=(size, size), mode="bilinear", align_corners=False)[0]
+    return images

@@ -63,7 +63,9 @@ def train(
     if not chosen.any():
         raise DataError("no instances in split train to learn from; name the folders train, val and test, or use none")
     size = model.params.input_size
-    data = TrainingData(annotations.select(chosen), crops.select(chosen), size, augmentation, params.seed, importance)
+    data = TrainingData(
+        annotations.select(chosen), crops.select(chosen), size, augmentation, params.seed, importance, model.coarse
+    )
     watched = annotations.in_split("val")
 
     model = on_device(model).train()

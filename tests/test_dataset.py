@@ -91,3 +91,21 @@ def test_points_without_a_label_have_no_weight_and_no_nan(rendered, human):
 
     assert int((batch.weight == 0).sum()) == 1
     assert torch.isfinite(batch.points).all()
+
+
+def test_half_of_the_images_are_coarse_and_nothing_else_is_changed(rendered, human):
+    crops = cut_crops(human, rendered / "faces", 64)
+    plain = TrainingData(human, crops, 64, WILD, seed=3).batch(0, 20)
+
+    coarse = TrainingData(human, crops, 64, WILD, seed=3, coarse=0.5).batch(0, 20)
+
+    assert torch.equal(coarse.points, plain.points)
+    assert torch.equal(coarse.weight, plain.weight)
+    changed = (coarse.images != plain.images).flatten(1).any(1)
+    assert 4 <= int(changed.sum()) <= 16
+
+    def detail(images):
+        return images.diff(dim=-1).abs().mean((1, 2, 3))
+
+    assert (detail(coarse.images)[changed] < 0.9 * detail(plain.images)[changed]).all()
+    torch.testing.assert_close(coarse.images.mean((2, 3)), plain.images.mean((2, 3)), atol=0.15, rtol=0)

@@ -16,13 +16,12 @@ from typing import Any
 import torch
 
 from bench.ablations.page import write_page
-from bench.ablations.runs import ROUNDS, Setting, alternation, corrected, errors, milliseconds, setting, spoilt
+from bench.ablations.runs import COUNT, NOISE, Setting, alternation, corrected, errors, milliseconds, setting, spoilt
 from bench.downstream.__main__ import RESULTS, SEEDS
 from bench.label_truth.__main__ import profile
 from lmk.models import load_model
 from lmk.models.corrections import Correction
 from lmk.store import write_json
-from lmk.workspace import Workspace
 
 WEIGHTS = (0.01, 0.05, 0.1, 0.3, 0.5, 1.0)  # Table 5; 0 is the baseline there
 TEMPLATES = (1, 7, 11, 15, 19, 25)  # Table 6
@@ -30,7 +29,7 @@ STOPS = (2, 4, 6, 8)  # Figure 8; 0 is the baseline, 10 the alternation itself
 UNITS = ("ghcu", "gated", "pca", "upright")
 IMAGES = ("clean", "occluded", "coarse")
 VARIANTS = {
-    "update": ("baseline", "not updated", "updated"),
+    "update": ("baseline", "not updated", "updated", "consensus"),
     "lambda": tuple(str(weight) for weight in WEIGHTS),
     "template": tuple(str(size) for size in TEMPLATES),
     "stop": tuple(str(rounds) for rounds in STOPS),
@@ -52,6 +51,7 @@ def make_cell(experiment: str, variant: str, seed: int, work: Path) -> dict[str,
             "baseline": lambda: alternation(here, out, refiner="keep"),
             "not updated": lambda: alternation(here, out, observation="human"),
             "updated": lambda: alternation(here, out),
+            "consensus": lambda: alternation(here, out, refiner="consensus"),
         }[variant](),
         "lambda": lambda: alternation(here, out, prior_weight=float(variant)),
         "template": lambda: alternation(here, out, template=float(variant)),
@@ -65,18 +65,16 @@ def make_cell(experiment: str, variant: str, seed: int, work: Path) -> dict[str,
 def _correction(here: Setting, variant: str, seed: int, work: Path) -> dict[str, Any]:
     """A detector that learnt human labels, or one that learnt refined ones, with and without a unit on top."""
     labels, unit = variant.split()
-    # The alternation's last detector and its labels: what the paper calls HGs + SA.
-    paths = here.paths if labels == "human" else Workspace(work / "ablations" / f"update-updated-{seed}")
-    name = "i00" if labels == "human" else f"i{ROUNDS:02d}"
-    detector = paths.model(name)
-    if labels == "human":  # trained as long as the other
-        detector = Workspace(work / "ablations" / f"update-baseline-{seed}").model(f"i{ROUNDS:02d}")
+    # From scratch on either, as long, and by bench.downstream: what the paper calls HGs, and HGs + SA.
+    detector = work / "models" / f"{NOISE}-{COUNT}-hourglass-{labels}-{seed}"
     if not detector.is_dir():
-        raise SystemExit(f"correction needs the detectors of --experiment update, seed {seed}; make those cells first")
+        raise SystemExit(f"correction needs the detectors of bench.downstream --noise {NOISE} --count {COUNT}, seed "
+                         f"{seed}; make those cells first")  # fmt: skip
     model = load_model(detector, here.tested.scheme)
     if unit != "none":
         target = work / "models" / f"correction-{labels}-{unit}-{seed}"
-        model = corrected(here, unit, detector, paths.annotations(name), target, work / ".work")
+        learnt = here.paths.annotations("i00" if labels == "human" else here.params.refine.last)
+        model = corrected(here, unit, detector, learnt, target, work / ".work")
     found: dict[str, Any] = {
         "by_images": {how: errors(here, model, here.crops if how == "clean" else spoilt(here, how)) for how in IMAGES}
     }

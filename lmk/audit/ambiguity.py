@@ -5,10 +5,13 @@ point from the true one is then
 
     E |human - true|^2 = |human - refined|^2 + E |refined - true|^2
 
-in either direction; its mean over a landmark's points, without likely gross errors, is the variance of its noise.
+in either direction; its mean over a landmark's points, without likely gross errors, is the variance of its noise.  A
+detector that knows a part of that noise by heart reads points too near the human ones; the iteration says how large the
+part is, from points that were not learnt, and both sides are stretched by as much.
 
 Intervals are wider than what so many images leave open: how far the detector itself goes wrong on a landmark is not
-known exactly, and `MODEL` and `DOUBT` say how much that was on rendered faces, whose noise is known.
+known exactly, nor what it knows by heart; `MODEL` and `DOUBT` say how much that was on rendered faces, whose noise is
+known.
 """
 
 from __future__ import annotations
@@ -26,7 +29,7 @@ from lmk.kernels.metrics import bounds_side
 
 Floats = NDArray[np.float64]
 MODEL = 0.07  # relative standard error of a spread that more images do not lessen
-DOUBT = 0.5  # the same, in parts of what the refined labels' own error contributes to it
+DOUBT = 0.5  # the same, in parts of what the refined labels' own error, or the detector's memory, contributes to it
 FEWEST = 10  # points that a landmark needs
 _SURE = 1.96
 
@@ -68,10 +71,14 @@ def ambiguity(human: AnnotationSet, refined: AnnotationSet) -> list[Ambiguity]:
     trust = np.where(np.isfinite(part) & np.isfinite(moved[0]), trust, 0.0)
     images = np.unique(labels.instances["image"].to_numpy().astype(str), return_inverse=True)[1]
     box = labels.boxes[:, 2:]
-    spreads = [_spread(m / box * 100, v / box**2 * 1e4, trust, images) for m, v in zip(moved, left, strict=True)]
+    known_by_heart = float(refined.provenance.get("by_heart") or 0)
+    spreads = [
+        _spread(m / box * 100, v / box**2 * 1e4, trust, images, known_by_heart)
+        for m, v in zip(moved, left, strict=True)
+    ]
     area = bounds_side(labels.points)[:, None] ** 2
     square = np.where(trust > 0, (moved[0] ** 2 + moved[1] ** 2 + error**2) / area, 0)
-    sigma = np.sqrt((trust * square).sum(0) / np.maximum(trust.sum(0), 1e-9))
+    sigma = np.sqrt((trust * square).sum(0) / np.maximum(trust.sum(0), 1e-9)) / (1 - known_by_heart)
     count = (trust > 0).sum(0)
     size = np.sqrt(spreads[0][0] ** 2 + spreads[1][0] ** 2)
     known = (count >= FEWEST) & (size > 0)
@@ -97,7 +104,9 @@ def _chosen(rows: NDArray[np.int64], count: int) -> NDArray[np.bool_]:
     return chosen
 
 
-def _spread(moved: Floats, left: Floats, trust: Floats, images: NDArray[np.int64]) -> tuple[Floats, Floats, Floats]:
+def _spread(
+    moved: Floats, left: Floats, trust: Floats, images: NDArray[np.int64], by_heart: float
+) -> tuple[Floats, Floats, Floats]:
     """Standard deviations, (K,), and their intervals, which count images instead of points.
 
     Args:
@@ -105,6 +114,7 @@ def _spread(moved: Floats, left: Floats, trust: Floats, images: NDArray[np.int64
         left: (N, K) variance of the refined one.
         trust: (N, K) how much each point counts.
         images: (N,) numbers of their images.
+        by_heart: part of the noise that the detector has taken over.
     """
     square = np.where(trust > 0, moved**2 + left, 0)
     total = np.maximum(trust.sum(0), 1e-9)
@@ -115,8 +125,8 @@ def _spread(moved: Floats, left: Floats, trust: Floats, images: NDArray[np.int64
     # Of the logarithm of the standard deviation, which is half of that of the variance.
     sampled = np.sqrt((each**2).sum(0)) / total / shown / 2
     own = (trust * np.where(trust > 0, left, 0)).sum(0) / total / shown / 2
-    doubt = np.sqrt(sampled**2 + MODEL**2 + (DOUBT * own) ** 2)
-    middle = np.sqrt(variance)
+    doubt = np.sqrt(sampled**2 + MODEL**2 + (DOUBT * own) ** 2 + (DOUBT * by_heart) ** 2)
+    middle = np.sqrt(variance) / (1 - by_heart)
     return middle, middle * np.exp(-_SURE * doubt), middle * np.exp(_SURE * doubt)
 
 

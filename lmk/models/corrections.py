@@ -38,6 +38,7 @@ class Correction(nn.Module, ABC):
     """A frozen detector, and what is made of it."""
 
     learns = True  # by gradients, in the training loop
+    coarse = 0.5  # share of images of low resolution that it wants to learn from: it is there for spoilt images
 
     def __init__(self, params: CorrectionParams, landmarks: int):
         super().__init__()

@@ -88,6 +88,8 @@ class Head(nn.Module):
 class StackedHourglass(nn.Module):
     """The detector.  Points are in parts of the crop: -1 is its left or top edge, 1 its right or bottom edge."""
 
+    coarse = 0.0  # share of images of low resolution that it wants to learn from
+
     def __init__(self, params: HourglassParams, landmarks: int):
         super().__init__()
         self.params = params

@@ -15,6 +15,8 @@ class ResNetRegressor(nn.Module):
     The last map is pooled to about 4x4 and not to a point: where a feature lies is what the coordinates are made of.
     """
 
+    coarse = 0.0  # share of images of low resolution that it wants to learn from
+
     def __init__(self, params: ResNetParams, landmarks: int):
         super().__init__()
         self.params = params

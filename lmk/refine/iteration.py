@@ -26,6 +26,7 @@ from lmk.store import digest_of, read_annotations, remove, replacing, write_anno
 from lmk.validation import enforce
 from lmk.workspace import Workspace
 
+JUDGED = ("disagreement", "by_heart")  # what is said of the network that was asked
 SAME = 1e-3  # relative difference between two networks' disagreements that says nothing
 MOST_STRETCH = 3.0  # from one training to the next, where the first knows next to nothing by heart
 FEWEST, MOST = 0.5, 4.0  # times `training.epochs`: the bounds of every training after a search
@@ -167,8 +168,7 @@ def search_labels(
     if len(decided):
         provenance["decisions"] = digest_of(decided.to_dict("records"))
     if alignment.stop and provenance["stopped"]:
-        seen = {key: before.provenance[key] for key in ("disagreement", "by_heart")}
-        return _repeated(before, number, {**provenance, **seen})
+        return _repeated(before, number, provenance)
     model = load_model(judge, before.scheme)
     refined = refine_labels(
         model,
@@ -184,10 +184,12 @@ def search_labels(
         Progress(f"reading views for {name}", "images"),
     )
     refined = _held(refined, first, fixed)
-    was, now = before.provenance.get("disagreement"), refined.provenance["disagreement"]
-    if alignment.stop and was is not None and now > (1 + SAME) * was:
-        prev = iteration.prev
-        why = f"{prev} was kept: the network trained after it agrees less, or knows more by heart ({now} after {was})"
+    was, now = ([one.provenance.get(name) for name in JUDGED] for one in (before, refined))
+    if alignment.stop and was[0] is not None and now[0] > (1 + SAME) * was[0]:
+        why = (
+            f"{iteration.prev} was kept: the network trained after it agrees less, or knows more by heart "
+            f"(disagreement {now[0]} after {was[0]}, by heart {now[1]} after {was[1]})"
+        )
         return _repeated(before, number, {**refined.provenance, "stopped": why})
     return refined
 
@@ -208,7 +210,8 @@ def _held(refined: AnnotationSet, decided: AnnotationSet, fixed: NDArray[np.bool
 
 
 def _repeated(kept: AnnotationSet, number: int, provenance: dict[str, Any]) -> AnnotationSet:
-    """The labels of the iteration before once more, with their evidence and the note that they are."""
+    """The labels of the iteration before once more, with their evidence, their judge's, and the note that they are."""
+    provenance = {**provenance, **{name: kept.provenance[name] for name in JUDGED}}
     origin = kept.table["repeats"].dropna() if "repeats" in kept.table else kept.table["iteration"][:0]
     first = int(origin.iloc[0]) if len(origin) else int(kept.table["iteration"].iloc[0])
     table = kept.table.assign(iteration=number, repeats=first)

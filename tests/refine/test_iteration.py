@@ -77,6 +77,7 @@ def test_a_worse_network_stops_the_alternation_and_the_labels_are_repeated(run):
         assert (later.table["repeats"] == 1).all()
         np.testing.assert_array_equal(later.column("suspicion"), first.column("suspicion"))
         assert "i01 was kept" in later.provenance["stopped"]
+        assert later.provenance["by_heart"] == first.provenance["by_heart"]  # of the network whose labels these are
     assert set(third.table["iteration"]) == {3}
     assert model_digest(paths.model("i03")) == model_digest(paths.model("i01"))
 
