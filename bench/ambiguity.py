@@ -16,7 +16,7 @@ import numpy as np
 from bench.downstream.__main__ import RESULTS, SEEDS, cleaned
 from bench.downstream.data import COUNTS, NOISES, SIDE, part, render
 from lmk.annotations import AnnotationSet
-from lmk.audit.ambiguity import ambiguity
+from lmk.audit.ambiguity import Ambiguity, of_iteration
 from lmk.config import default_profile, load_params
 from lmk.progress import Progress
 from lmk.store import read_annotations, replacing, write_json
@@ -39,18 +39,18 @@ def main() -> None:
             pool = render(noise, seed, options.work, Progress("drawing faces", "faces"))
             folder = part(pool, 0, options.count, options.work / f"{noise}-{options.count}-{seed}")
             paths = cleaned(folder, params)
-            human, refined = (read_annotations(paths.annotations(name)) for name in ("i00", params.refine.last))
-            rows.append({"noise": noise, "faces": options.count, "seed": seed, **compared(human, refined, noise, seed)})
+            human = read_annotations(paths.annotations("i00"))
+            found = of_iteration(paths, params.refine.last)
+            rows.append({"noise": noise, "faces": options.count, "seed": seed, **compared(found, human, noise, seed)})
             print(rows[-1], flush=True)
     write_json(rows, RESULTS / "ambiguity.json")
     with replacing(RESULTS / "ambiguity.md") as temporary:
         temporary.write_text(page(rows), encoding="utf-8")
 
 
-def compared(human: AnnotationSet, refined: AnnotationSet, noise: str, seed: int) -> dict[str, Any]:
+def compared(found: list[Ambiguity], human: AnnotationSet, noise: str, seed: int) -> dict[str, Any]:
     """Estimates in parts of what was injected, over all landmarks and both directions."""
     injected = spread_of(human, noise, seed)
-    found = ambiguity(human, refined)
     result: dict[str, Any] = {}
     for column, direction in enumerate(("along", "across")):
         values = np.array([getattr(row, direction) for row in found])

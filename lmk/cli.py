@@ -609,17 +609,13 @@ def _suspects(arguments: argparse.Namespace) -> None:
 
 
 def _ambiguity(arguments: argparse.Namespace) -> None:
-    from lmk.audit.ambiguity import ambiguity, as_json, format_ambiguity
-    from lmk.errors import UnknownName
-    from lmk.store import read_annotations, write_json
+    from lmk.audit.ambiguity import as_json, format_ambiguity, of_iteration
+    from lmk.store import write_json
     from lmk.workspace import Workspace
 
-    files = Workspace(arguments.dir).files()
-    first, *later = files
-    name = arguments.iteration or [first, *later][-1]
-    if name not in later:
-        raise UnknownName("iteration with refined labels", name, later)
-    found = ambiguity(read_annotations(files[first]), read_annotations(files[name]))
+    paths = Workspace(arguments.dir)
+    name = arguments.iteration or list(paths.files())[-1]
+    found = of_iteration(paths, name)
     content = as_json(found, name)
     if arguments.output:
         write_json(content, arguments.output)

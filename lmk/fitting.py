@@ -13,12 +13,19 @@ from numpy.typing import NDArray
 
 from lmk import __version__
 from lmk.annotations import AnnotationSet
-from lmk.config import AugmentationParams, CorrectionParams, HourglassParams, ResNetParams, TrainingParams
+from lmk.config import (
+    AugmentationParams,
+    CorrectionParams,
+    HourglassParams,
+    ResNetParams,
+    TrainingParams,
+    parse_section,
+)
 from lmk.dataset import to_crop
 from lmk.errors import DataError, ModelError
 from lmk.images import Crops
 from lmk.inference import keep_memory
-from lmk.models import CONFIG, Network, build_model, is_whole, load_model, model_digest, save_model
+from lmk.models import CONFIG, Network, build_model, is_whole, load_model, model_digest, read_config, save_model
 from lmk.models.corrections import Correction
 from lmk.progress import Progress
 from lmk.store import digest_of, read_annotations
@@ -149,6 +156,12 @@ def held_out(annotations: AnnotationSet, training: TrainingParams) -> NDArray[np
     """(N, K) points of train that are not learnt, the same in every iteration."""
     drawn = np.random.default_rng([training.seed, 9]).random(annotations.labelled.shape) < training.held_out
     return np.asarray(drawn & annotations.labelled & annotations.in_split("train")[:, None])
+
+
+def unlearnt(model: Path, annotations: AnnotationSet) -> NDArray[np.bool_]:
+    """(N, K) points of a set that a network which was trained on it has not learnt."""
+    training = read_config(model)["provenance"]["parameters"]["training"]
+    return held_out(annotations, parse_section(TrainingParams, training, where=str(model / CONFIG)))
 
 
 def trained_on(training: TrainingParams, images: int, learning_rate: float) -> TrainingParams:

@@ -22,7 +22,7 @@ import torch
 from bench.downstream.data import COUNTS, NOISES, TESTED, part, read, render
 from bench.downstream.page import write_page
 from bench.label_truth.__main__ import profile
-from lmk.audit.ambiguity import ambiguity
+from lmk.audit.ambiguity import of_iteration
 from lmk.clean import clean
 from lmk.config import HourglassParams, Params, ResNetParams, TrainingParams, default_profile, load_params
 from lmk.evaluation import normalisers
@@ -31,7 +31,7 @@ from lmk.inference import keep_memory, predict
 from lmk.kernels.metrics import instance_errors, point_errors
 from lmk.models import load_model
 from lmk.progress import Progress
-from lmk.store import read_annotations, write_annotations, write_json
+from lmk.store import write_annotations, write_json
 from lmk.workspace import Workspace
 
 RESULTS = Path(__file__).parents[2] / "docs" / "results"
@@ -124,8 +124,7 @@ def cleaned(folder: Path, params: Params) -> Workspace:
 
 def _weights(folder: Path, params: Params) -> dict[str, float]:
     paths = cleaned(folder, params)
-    human, refined = (read_annotations(paths.annotations(name)) for name in ("i00", params.refine.last))
-    return {row.name: row.weight for row in ambiguity(human, refined)}
+    return {row.name: row.weight for row in of_iteration(paths, params.refine.last)}
 
 
 def _labels(labels: str, folder: Path, params: Params) -> Path:

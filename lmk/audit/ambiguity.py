@@ -6,30 +6,33 @@ point from the true one is then
     E |human - true|^2 = |human - refined|^2 + E |refined - true|^2
 
 in either direction; its mean over a landmark's points, without likely gross errors, is the variance of its noise.  A
-detector that knows a part of that noise by heart reads points too near the human ones; the iteration says how large the
-part is, from points that were not learnt, and both sides are stretched by as much.
+detector that knows a part of that noise by heart reads points too near the human ones, nearer on a jaw than on an eye:
+points that it has not learnt show by how much, and where they are known, all others are stretched by that.
 
 Intervals are wider than what so many images leave open: how far the detector itself goes wrong on a landmark is not
-known exactly, nor what it knows by heart; `MODEL` and `DOUBT` say how much that was on rendered faces, whose noise is
-known.
+known exactly; `MODEL` and `DOUBT` say how much that was on rendered faces, whose noise is known.
 """
 
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from lmk.annotations import AnnotationSet
 from lmk.audit.drift import evidence_of, paired
-from lmk.errors import DataError
+from lmk.errors import DataError, UnknownName
+from lmk.fitting import unlearnt
 from lmk.kernels.metrics import bounds_side
+from lmk.scheme import LandmarkScheme
+from lmk.store import read_annotations
+from lmk.workspace import Workspace
 
 Floats = NDArray[np.float64]
 MODEL = 0.07  # relative standard error of a spread that more images do not lessen
-DOUBT = 0.5  # the same, in parts of what the refined labels' own error, or the detector's memory, contributes to it
+DOUBT = 0.5  # the same, in parts of what the refined labels' own error contributes to it
 FEWEST = 10  # points that a landmark needs
 _SURE = 1.96
 
@@ -50,15 +53,33 @@ class Ambiguity:
     weight: float  # of the landmark in a loss: less for a looser one, 1 on average
 
 
-def ambiguity(human: AnnotationSet, refined: AnnotationSet) -> list[Ambiguity]:
+def of_iteration(paths: Workspace, name: str) -> list[Ambiguity]:
+    """Estimate the human noise of every landmark from the labels of an iteration, and from what its detector learnt."""
+    files = paths.files()
+    human, *later = files
+    if name not in later:
+        raise UnknownName("iteration with refined labels", name, later)
+    refined = read_annotations(files[name])
+    if "repeats" in refined.table and refined.table["repeats"].notna().any():
+        # The labels of an iteration before, and of the detector that was asked there.
+        refined = read_annotations(files[f"i{int(refined.table['repeats'].max()):02d}"])
+    known = paths.model(refined.provenance.get("parent_iteration", human))
+    return ambiguity(read_annotations(files[human]), refined, unlearnt(known, refined) if known.is_dir() else None)
+
+
+def ambiguity(
+    human: AnnotationSet, refined: AnnotationSet, unlearnt: NDArray[np.bool_] | None = None
+) -> list[Ambiguity]:
     """Estimate the human noise of every landmark.
 
     Args:
         human: the labels as they came.
         refined: of the same instances, with the evidence of the refiner `consensus`.
+        unlearnt: (N, K) points of `refined` that the detector behind it has not learnt, if they are known.
     """
     pairs = paired(human, refined)
-    labels = refined.select(_chosen(pairs.others, len(refined.instances)))
+    chosen = _chosen(pairs.others, len(refined.instances))
+    labels = refined.select(chosen)
     error, part = evidence_of(labels, "error"), evidence_of(labels, "error_along")
     if not np.isfinite(part).any():
         raise DataError("the refined set does not say how certain it is; refine it with `consensus`, and with this lmk")
@@ -71,14 +92,17 @@ def ambiguity(human: AnnotationSet, refined: AnnotationSet) -> list[Ambiguity]:
     trust = np.where(np.isfinite(part) & np.isfinite(moved[0]), trust, 0.0)
     images = np.unique(labels.instances["image"].to_numpy().astype(str), return_inverse=True)[1]
     box = labels.boxes[:, 2:]
-    known_by_heart = float(refined.provenance.get("by_heart") or 0)
+    learnt = trust if unlearnt is None else trust * ~unlearnt[chosen]
+    moved = [np.where(trust > 0, one / box, 0) for one in moved]
+    left = [np.where(trust > 0, one / box**2, 0) for one in left]
+    squares = [m**2 + v for m, v in zip(moved, left, strict=True)]
+    kept = [_kept(square, trust, learnt, refined.scheme) for square in squares]
     spreads = [
-        _spread(m / box * 100, v / box**2 * 1e4, trust, images, known_by_heart)
-        for m, v in zip(moved, left, strict=True)
+        _spread(square, v, learnt, images, stretch) for square, v, stretch in zip(squares, left, kept, strict=True)
     ]
-    area = bounds_side(labels.points)[:, None] ** 2
-    square = np.where(trust > 0, (moved[0] ** 2 + moved[1] ** 2 + error**2) / area, 0)
-    sigma = np.sqrt((trust * square).sum(0) / np.maximum(trust.sum(0), 1e-9)) / (1 - known_by_heart)
+    area = (bounds_side(labels.points)[:, None] / box) ** 2
+    whole = sum(square * stretch.factor**2 for square, stretch in zip(squares, kept, strict=True)) / area
+    sigma = np.sqrt((learnt * whole).sum(0) / np.maximum(learnt.sum(0), 1e-9))
     count = (trust > 0).sum(0)
     size = np.sqrt(spreads[0][0] ** 2 + spreads[1][0] ** 2)
     known = (count >= FEWEST) & (size > 0)
@@ -104,29 +128,78 @@ def _chosen(rows: NDArray[np.int64], count: int) -> NDArray[np.bool_]:
     return chosen
 
 
-def _spread(
-    moved: Floats, left: Floats, trust: Floats, images: NDArray[np.int64], by_heart: float
-) -> tuple[Floats, Floats, Floats]:
-    """Standard deviations, (K,), and their intervals, which count images instead of points.
+class _Stretch(NamedTuple):
+    """What standard deviations are to be multiplied by, (K,), and the standard error of its logarithm."""
+
+    factor: Floats
+    doubt: Floats
+
+
+def _kept(square: Floats, trust: Floats, learnt: Floats, scheme: LandmarkScheme) -> _Stretch:
+    """By how much human points miss more where the detector has not learnt them.
+
+    One contour has few points that were not learnt: its ratio is drawn to the mean of all ratios, the more the less
+    they differ beyond their sampling errors (empirical Bayes).
 
     Args:
-        moved: (N, K) by what the human point lies off the refined one.
+        square: (N, K) of what separates the human point from the true one, as expected.
+        trust: (N, K) how much each point counts.
+        learnt: the same, 0 for points that the detector has not learnt.
+        scheme: its contours are what is looked at together.
+    """
+    fresh = trust - learnt
+    mean = (learnt * square).sum(0) / np.maximum(learnt.sum(0), 1e-9)
+    relative = square / np.where(mean > 0, mean, 1)
+    group = np.full(scheme.size, len(scheme.chains))
+    for number, (chain, _) in reversed(list(enumerate(scheme.chains))):
+        group[list(chain)] = number
+    none = np.zeros(scheme.size)
+    known = [g for g in np.unique(group) if fresh[:, group == g].sum() >= FEWEST]
+    if not known:
+        return _Stretch(none + 1, none)
+
+    def sums(values: Floats) -> Floats:
+        return np.array([values[:, group == g].sum() for g in known])
+
+    size = sums(fresh)
+    ratio = sums(fresh * relative) / size
+    scatter = float((fresh * (relative - 1) ** 2).sum() / fresh.sum())
+    # Of the logarithm of a standard deviation, half that of a variance.
+    found, error = np.log(np.maximum(ratio, 1e-6)) / 2, np.sqrt(scatter / size) / 2
+    precision = error**-2
+    middle = (precision * found).sum() / precision.sum()
+    beyond = (precision * (found - middle) ** 2).sum() - (len(known) - 1)
+    spread = max(0.0, beyond / max(precision.sum() - (precision**2).sum() / precision.sum(), 1e-9))
+    share = spread / (spread + error**2)
+    each, doubt = none + middle, none + np.sqrt(spread + 1 / precision.sum())
+    for g, own, part, miss in zip(known, found, share, error, strict=True):
+        each[group == g] = part * own + (1 - part) * middle
+        doubt[group == g] = np.sqrt(part * miss**2 + (1 - part) ** 2 / precision.sum())
+    return _Stretch(np.exp(np.maximum(each, 0)), doubt)
+
+
+def _spread(
+    square: Floats, left: Floats, trust: Floats, images: NDArray[np.int64], stretch: _Stretch
+) -> tuple[Floats, Floats, Floats]:
+    """Standard deviations in % of the box, (K,), and their intervals, which count images instead of points.
+
+    Args:
+        square: (N, K) of what separates the human point from the true one, as expected, in parts of the box.
         left: (N, K) variance of the refined one.
         trust: (N, K) how much each point counts.
         images: (N,) numbers of their images.
-        by_heart: part of the noise that the detector has taken over.
+        stretch: for what the detector knows by heart.
     """
-    square = np.where(trust > 0, moved**2 + left, 0)
     total = np.maximum(trust.sum(0), 1e-9)
     variance = (trust * square).sum(0) / total
     each = np.zeros((images.max() + 1, trust.shape[1]))
     np.add.at(each, images, trust * (square - variance))
-    shown = np.maximum(variance, 1e-12)
+    shown = np.maximum(variance, 1e-16)
     # Of the logarithm of the standard deviation, which is half of that of the variance.
     sampled = np.sqrt((each**2).sum(0)) / total / shown / 2
     own = (trust * np.where(trust > 0, left, 0)).sum(0) / total / shown / 2
-    doubt = np.sqrt(sampled**2 + MODEL**2 + (DOUBT * own) ** 2 + (DOUBT * by_heart) ** 2)
-    middle = np.sqrt(variance) / (1 - by_heart)
+    doubt = np.sqrt(sampled**2 + MODEL**2 + (DOUBT * own) ** 2 + stretch.doubt**2)
+    middle = 100 * np.sqrt(variance) * stretch.factor
     return middle, middle * np.exp(-_SURE * doubt), middle * np.exp(_SURE * doubt)
 
 
