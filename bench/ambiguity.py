@@ -2,12 +2,14 @@
 
 Rendered faces with each kind of human noise are cleaned by `lmk clean` with its defaults (those of bench.downstream, if
 DIR is the same), and the spread of every landmark's noise, which nothing has seen but the renderer, is compared with
-what the command says.  The page is docs/results/ambiguity.md.
+what the command says.  A part can be made alone (`--noise default --seed 11`), the others stay as they are.  The page
+is docs/results/ambiguity.md.
 """
 
 from __future__ import annotations
 
 import argparse
+import json
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +17,7 @@ import numpy as np
 
 from bench.downstream.__main__ import RESULTS, SEEDS, cleaned
 from bench.downstream.data import COUNTS, NOISES, SIDE, part, render
+from bench.label_truth.__main__ import profile
 from lmk.annotations import AnnotationSet
 from lmk.audit.ambiguity import Ambiguity, of_iteration
 from lmk.config import default_profile, load_params
@@ -33,7 +36,8 @@ def main() -> None:
     parser.add_argument("--seed", type=int, action="append", help=f"only this one (default: {SEEDS})")
     options = parser.parse_args()
     params = load_params(default_profile(), ["data.scheme=ibug68"])
-    rows: list[dict[str, Any]] = []
+    kept = RESULTS / "ambiguity.json"
+    rows = {place(row): row for row in (json.loads(kept.read_text()) if kept.is_file() else [])}
     for noise in options.noise or NOISES:
         for seed in options.seed or SEEDS:
             pool = render(noise, seed, options.work, Progress("drawing faces", "faces"))
@@ -41,11 +45,18 @@ def main() -> None:
             paths = cleaned(folder, params)
             human = read_annotations(paths.annotations("i00"))
             found = of_iteration(paths, params.refine.last)
-            rows.append({"noise": noise, "faces": options.count, "seed": seed, **compared(found, human, noise, seed)})
-            print(rows[-1], flush=True)
-    write_json(rows, RESULTS / "ambiguity.json")
-    with replacing(RESULTS / "ambiguity.md") as temporary:
-        temporary.write_text(page(rows), encoding="utf-8")
+            row = {"noise": noise, "faces": options.count, "seed": seed, "profile": profile()}
+            rows[place(row)] = {**row, **compared(found, human, noise, seed)}
+            print(rows[place(row)], flush=True)
+            ordered = [rows[key] for key in sorted(rows)]
+            write_json(ordered, kept)
+            with replacing(RESULTS / "ambiguity.md") as temporary:
+                temporary.write_text(page([row for row in ordered if row["profile"] == profile()]), encoding="utf-8")
+
+
+def place(row: dict[str, Any]) -> tuple[int, int, int]:
+    """Of a row on the page; one that is made again takes it."""
+    return NOISES.index(row["noise"]), row["faces"], row["seed"]
 
 
 def compared(found: list[Ambiguity], human: AnnotationSet, noise: str, seed: int) -> dict[str, Any]:

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from lmk.annotations import AnnotationSet
     from lmk.config import Params
 
-CORRECTIONS = ("ghcu", "gated", "pca", "upright")  # a test holds this to lmk.models.corrections
+CORRECTIONS = ("ghcu", "pca", "shaped", "upright")  # a test holds this to lmk.models.corrections
 FORMATS = ("csv", "pts")  # a test holds this to lmk.formats.READERS, which takes a second to import
 
 
@@ -138,8 +138,8 @@ def parser() -> argparse.ArgumentParser:
         "--correction",
         choices=CORRECTIONS,
         help="leave the detector of --start as it is, and train on top of it: ghcu, the paper's unit from heatmaps to "
-        "points; gated, one that may leave points to the heatmaps; pca, a shape model; upright, a detector that sees "
-        "faces turned upright",
+        "points; pca, a shape model that is fitted to the heatmaps; shaped, that fit and a network that corrects it; "
+        "upright, a detector that sees faces turned upright",
     )
     train.add_argument(
         "--weights", type=Path, metavar="FILE", help="how much each landmark counts, as `lmk ambiguity -o FILE` says"

@@ -83,7 +83,7 @@ class ResNetParams(Section):
 class CorrectionParams(Section):
     """A unit on top of a detector that is trained already, which stays as it is; see lmk/models/corrections.py."""
 
-    kind: Literal["ghcu", "gated", "pca", "upright"]
+    kind: Literal["ghcu", "pca", "shaped", "upright"]
     detector: HourglassParams
 
     @property

@@ -26,7 +26,7 @@ from lmk.store import write_json
 WEIGHTS = (0.01, 0.05, 0.1, 0.3, 0.5, 1.0)  # Table 5; 0 is the baseline there
 TEMPLATES = (1, 7, 11, 15, 19, 25)  # Table 6
 STOPS = (2, 4, 6, 8)  # Figure 8; 0 is the baseline, 10 the alternation itself
-UNITS = ("ghcu", "gated", "pca", "upright")
+UNITS = ("ghcu", "pca", "shaped", "upright")
 IMAGES = ("clean", "occluded", "coarse")
 VARIANTS = {
     "update": ("baseline", "not updated", "updated", "consensus"),

@@ -201,7 +201,7 @@ def _corrections(cells: Cells) -> list[str]:
         "|---|---|---:|---:|---:|---:|---|",
     ]
     for labels in ("human", "refined"):
-        for unit in ("none", "ghcu", "gated", "pca", "upright"):
+        for unit in ("none", "ghcu", "pca", "shaped", "upright"):
             group = cells.get(("correction", f"{labels} {unit}"), [])
             if not group:
                 continue

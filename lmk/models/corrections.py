@@ -1,8 +1,8 @@
 """Units on top of a trained detector: what the shape of the whole knows and a single heatmap does not.
 
 - `ghcu`: the Global Heatmap Correction Unit of the paper (Table 1): a small network from all heatmaps to all points.
-- `gated`: the same, which also says for each point whether to believe it or the heatmap.
 - `pca`: its rival there, a 2-D point distribution model fitted to the heatmaps' means and covariances.
+- `shaped`: ours, both: that fit first, and a small network that sees heatmaps and fit says by how much it is off.
 - `upright`: "Norm" in the paper's tables: a second detector that sees the image turned as the first one's points say.
 
 The detector beneath stays as it is.  Points are in parts of the crop, as everywhere in the models.
@@ -29,7 +29,8 @@ from lmk.models.hourglass import StackedHourglass
 CONVOLUTIONS = ((5, 64), (3, 64), (3, 32), (3, 32), (3, 16), (3, 16))  # kernel, channels; Table 1
 HIDDEN = 256
 SMALLEST = 4  # side of the last map
-DOUBTED = -2.0  # of the gate, before anything is learnt
+SCALED, SUREST = 4.0, 1.5  # distances in parts of the crop are small numbers; no map is much narrower than its target
+WIDER = 512  # where the fit comes in, too
 KEPT = 0.98  # of the variance of shapes, by the point distribution model
 FITTED = 12  # rounds of its fit: the turn depends on the shape, and the shape on the turn
 
@@ -64,57 +65,51 @@ class Correction(nn.Module, ABC):
 
     def loss(self, images: Tensor, points: Tensor, weight: Tensor) -> Tensor:
         """Mean distance in parts of the crop."""
-        return _mean_distance(self.locate(images), points, weight)
+        away = torch.linalg.vector_norm(self.locate(images) - points, dim=-1)
+        mean: Tensor = (away * weight).sum() / weight.sum().clamp(min=1)
+        return mean
+
+    def heat(self, log_maps: Tensor) -> Tensor:
+        """Heatmaps of which a perfect one has peak 1."""
+        return log_maps.exp() * (2 * math.pi * self.detector.sigma**2)
 
 
-def _mean_distance(found: Tensor, points: Tensor, weight: Tensor) -> Tensor:
-    away = torch.linalg.vector_norm(found - points, dim=-1)
-    mean: Tensor = (away * weight).sum() / weight.sum().clamp(min=1)
-    return mean
+def _layers(landmarks: int, side: int) -> tuple[list[nn.Module], int]:
+    """The convolutions of Table 1, with strides of 2 as long as maps are larger than 4 pixels; and how many outputs."""
+    layers: list[nn.Module] = []
+    inputs = landmarks
+    for kernel, outputs in CONVOLUTIONS:
+        stride = 2 if side > SMALLEST else 1
+        side = -(-side // stride)
+        layers += [nn.Conv2d(inputs, outputs, kernel, stride, kernel // 2, bias=False), nn.BatchNorm2d(outputs)]
+        layers.append(nn.ReLU(inplace=True))
+        inputs = outputs
+    return [*layers, nn.Flatten()], inputs * side**2
+
+
+def _head(inputs: int, landmarks: int) -> nn.Linear:
+    """Changes nothing at first."""
+    head = nn.Linear(inputs, 2 * landmarks)
+    nn.init.normal_(head.weight, std=1e-3)
+    nn.init.zeros_(head.bias)
+    return head
 
 
 class HeatmapCorrection(Correction):
-    """Table 1 of the paper, for heatmaps of any size: strides of 2 as long as maps are larger than 4 pixels."""
+    """Table 1 of the paper, for heatmaps of any size; what it finds is added to the mean shape."""
 
     def __init__(self, params: CorrectionParams, landmarks: int):
         super().__init__(params, landmarks)
-        layers: list[nn.Module] = []
-        inputs, side = landmarks, params.detector.heatmap_size
-        for kernel, outputs in CONVOLUTIONS:
-            stride = 2 if side > SMALLEST else 1
-            side = -(-side // stride)
-            layers += [nn.Conv2d(inputs, outputs, kernel, stride, kernel // 2, bias=False), nn.BatchNorm2d(outputs)]
-            layers.append(nn.ReLU(inplace=True))
-            inputs = outputs
-        self.gated = params.kind == "gated"
-        self.body = nn.Sequential(*layers, nn.Flatten(), nn.Linear(inputs * side**2, HIDDEN), nn.ReLU(inplace=True))
-        self.head = nn.Linear(HIDDEN, landmarks * (3 if self.gated else 2))
-        nn.init.normal_(self.head.weight, std=1e-3)
-        nn.init.zeros_(self.head.bias)
-
-    def loss(self, images: Tensor, points: Tensor, weight: Tensor) -> Tensor:
-        """Mean distance in parts of the crop; a gated unit has to be right alone, too, or its gate shuts for good."""
-        found, blended = self._found(images)
-        direct = _mean_distance(found, points, weight)
-        return direct + _mean_distance(blended, points, weight) if self.gated else direct
+        layers, width = _layers(landmarks, params.detector.heatmap_size)
+        self.body = nn.Sequential(*layers, nn.Linear(width, HIDDEN), nn.ReLU(inplace=True))
+        self.head = _head(HIDDEN, landmarks)
 
     def locate(self, images: Tensor) -> Tensor:
         """(B, 3, S, S) to points (B, K, 2) in parts of the crop."""
-        return self._found(images)[1]
-
-    def _found(self, images: Tensor) -> tuple[Tensor, Tensor]:
-        """What the unit itself finds, and what is made of that and of the heatmaps."""
         with torch.no_grad():
-            maps = self.detector.log_heatmaps(images)
-            seen = maps.exp() * (2 * math.pi * self.detector.sigma**2)  # a perfect map has peak 1
-            read = self.detector.decode(maps)
-        found = self.head(self.body(seen)).float().view(len(images), len(self.mean), -1)
-        points: Tensor = self.mean + found[..., :2]
-        if not self.gated:
-            return points, points
-        # The gate learns from what is better, and does not make the unit's own points its own.
-        believed = torch.sigmoid(found[..., 2:] + DOUBTED)
-        return points, read + believed * (points.detach() - read)
+            seen = self.heat(self.detector.log_heatmaps(images))
+        found: Tensor = self.mean + self.head(self.body(seen)).float().view(len(images), -1, 2)
+        return found
 
 
 class ShapeCorrection(Correction):
@@ -146,8 +141,12 @@ class ShapeCorrection(Correction):
         """(B, 3, S, S) to points (B, K, 2) in parts of the crop."""
         with torch.no_grad():
             maps = self.detector.log_heatmaps(images)
-            read = self.detector.to_heatmap(self.detector.decode(maps)).double()
-            return self.detector.from_heatmap(self.fit(read, covariances(maps))).float()
+            return self.fitted(self.detector.decode(maps), covariances(maps))
+
+    def fitted(self, read: Tensor, covariance: Tensor) -> Tensor:
+        """What `fit` makes of (B, K, 2) readings in parts of the crop, with covariances of heatmap pixels."""
+        place = self.detector.to_heatmap(read).double()
+        return self.detector.from_heatmap(self.fit(place, covariance)).float()
 
     def fit(self, read: Tensor, covariance: Tensor) -> Tensor:
         """(B, K, 2) the likeliest shapes for readings, (B, K, 2), with covariances, (B, K, 2, 2)."""
@@ -170,6 +169,49 @@ class ShapeCorrection(Correction):
             shape = mean + torch.einsum("bc,cki->bki", torch.linalg.solve(normal, pull), ways)
         linear, shift = _similarity(shape, read, precision)
         return shape @ linear.transpose(1, 2) + shift[:, None]
+
+
+class ShapedCorrection(ShapeCorrection):
+    """The fit, and what a network adds to it that sees the heatmaps, the fit, and how far and how surely both differ.
+
+    A few hundred faces show how points hang together well enough for a linear model, and badly for a network alone,
+    which on the other hand learns how heatmaps of spoilt images go wrong.
+    """
+
+    learns = True
+
+    def __init__(self, params: CorrectionParams, landmarks: int):
+        super().__init__(params, landmarks)
+        layers, width = _layers(landmarks, params.detector.heatmap_size)
+        self.body = nn.Sequential(*layers)
+        self.join = nn.Sequential(
+            nn.Linear(width + 5 * landmarks, WIDER),
+            nn.ReLU(inplace=True),
+            nn.Linear(WIDER, WIDER),
+            nn.ReLU(inplace=True),
+        )
+        self.head = _head(WIDER, landmarks)
+        self.usual: Tensor
+        self.register_buffer("usual", torch.zeros(landmarks, 2))
+
+    def study(self, points: NDArray[np.float64]) -> None:
+        """Make the point distribution model, and see where points are in the crop."""
+        super().study(points)
+        self.usual.copy_(torch.from_numpy(np.nan_to_num(np.nanmean(points, axis=0))))
+
+    def locate(self, images: Tensor) -> Tensor:
+        """(B, 3, S, S) to points (B, K, 2) in parts of the crop."""
+        with torch.no_grad():
+            maps = self.detector.log_heatmaps(images)
+            read, covariance = self.detector.decode(maps).float(), covariances(maps)
+            fitted = self.fitted(read, covariance)
+            width = covariance.diagonal(dim1=-2, dim2=-1).sum(-1).sqrt().float()
+            sure = (math.sqrt(2) * self.detector.sigma / width).clamp(max=SUREST)  # about 1 for a perfect map
+            facts = [SCALED * sure[..., None] * (read - fitted), SCALED * (fitted - self.usual), sure]
+            seen = self.heat(maps)
+        joined = torch.cat([self.body(seen), *(fact.flatten(1) for fact in facts)], 1)
+        found: Tensor = fitted + self.head(self.join(joined)).float().view(len(images), -1, 2)
+        return found
 
 
 def covariances(log_maps: Tensor) -> Tensor:
@@ -244,5 +286,5 @@ def _turned_points(points: Tensor, angle: Tensor) -> Tensor:
 
 
 CORRECTIONS: dict[str, Callable[[CorrectionParams, int], Correction]] = {
-    "ghcu": HeatmapCorrection, "gated": HeatmapCorrection, "pca": ShapeCorrection, "upright": Upright,
+    "ghcu": HeatmapCorrection, "pca": ShapeCorrection, "shaped": ShapedCorrection, "upright": Upright,
 }  # fmt: skip
