@@ -29,7 +29,7 @@ STOPS = (2, 4, 6, 8)  # Figure 8; 0 is the baseline, 10 the alternation itself
 UNITS = ("ghcu", "pca", "shaped", "upright")
 IMAGES = ("clean", "occluded", "coarse")
 VARIANTS = {
-    "update": ("baseline", "not updated", "updated", "consensus"),
+    "update": ("baseline", "not updated", "updated", "consensus", "true"),
     "lambda": tuple(str(weight) for weight in WEIGHTS),
     "template": tuple(str(size) for size in TEMPLATES),
     "stop": tuple(str(rounds) for rounds in STOPS),
@@ -52,6 +52,7 @@ def make_cell(experiment: str, variant: str, seed: int, work: Path) -> dict[str,
             "not updated": lambda: alternation(here, out, observation="human"),
             "updated": lambda: alternation(here, out),
             "consensus": lambda: alternation(here, out, refiner="consensus"),
+            "true": lambda: alternation(here, out, refiner="keep", teach_truth=True),
         }[variant](),
         "lambda": lambda: alternation(here, out, prior_weight=float(variant)),
         "template": lambda: alternation(here, out, template=float(variant)),

@@ -28,7 +28,7 @@ from lmk.models import CURVE, Network, load_model
 from lmk.models.corrections import Correction
 from lmk.progress import Progress
 from lmk.refine.iteration import run_iteration
-from lmk.store import read_annotations, remove
+from lmk.store import read_annotations, remove, write_annotations
 from lmk.workspace import Workspace
 
 Array = NDArray[np.float64]
@@ -77,7 +77,7 @@ def errors(here: Setting, model: Network, crops: Crops | None = None) -> dict[st
 
 
 def alternation(
-    here: Setting, out: Path, refiner: str = "align", updates: int = ROUNDS, **search: Any
+    here: Setting, out: Path, refiner: str = "align", updates: int = ROUNDS, teach_truth: bool = False, **search: Any
 ) -> dict[str, list[Any]]:
     """The paper's: from the detector that has learnt human labels, search and train for an epoch, ROUNDS times.
 
@@ -86,6 +86,7 @@ def alternation(
         out: folder for its iterations.
         refiner: `align`, or `keep` for the baseline, which trains on as long.
         updates: how many rounds search; the others train on what the last one found.
+        teach_truth: instead of the human labels, to see what the best labels could win.
         search: what differs from the paper's own search, such as `prior_weight`.
 
     Returns:
@@ -98,7 +99,10 @@ def alternation(
     remove(out)
     for kind in ("annotations", "models"):
         (out / kind).mkdir(parents=True)
-    paths.annotations("i00").symlink_to(here.paths.annotations("i00").absolute())
+    human = read_annotations(here.paths.annotations("i00"))
+    truth = read(here.folder, params.data.box_scale)[1]
+    first = human.moved(truth.points, 0, {}, {"producer": "truth"}) if teach_truth else human
+    write_annotations(first, paths.annotations("i00"))
     paths.model("i00").symlink_to(here.paths.model("i00").absolute())
     images = here.folder / "faces"
     crops = cut_crops(read_annotations(paths.annotations("i00")), images, params.model.input_size)
@@ -115,7 +119,6 @@ def alternation(
         )  # fmt: skip
     names = [f"i{number:02d}" for number in range(ROUNDS + 1)]
     models = [paths.model(name) for name in names]
-    truth = read(here.folder, params.data.box_scale)[1]
     return {
         "errors": [errors(here, load_model(folder, here.tested.scheme)) for folder in models],
         "loss": [float(pd.read_csv(folder / CURVE)["loss"].iloc[-1]) for folder in models[1:]],
