@@ -143,8 +143,8 @@ def _text(rows: Sequence[dict[str, Any]]) -> str:
         "that any cleaning could save; *gain* is what refined labels save; both in %, with intervals of 95 % from "
         "faces drawn again (the same faces for all labels).  STAR is a hourglass on human labels with the "
         "ambiguity-aware loss of that name (CVPR 2023); *weighted* learns human labels with loose landmarks counting "
-        "less, as `lmk ambiguity` says.  *Wide* is the detector that `lmk train` makes with its defaults, and as long as "
-        "that trains; the others are the profile's downstream models with 16 000 images.",
+        "less, as `lmk ambiguity` says.  *Wide* is the detector that `lmk train` makes with its defaults, trained as "
+        "long as that does; the others are the profile's downstream models with 16 000 images.",
         "",
     ]
     if not rows:
