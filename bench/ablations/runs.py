@@ -67,9 +67,9 @@ def setting(seed: int, work: Path) -> Setting:
 
 
 def errors(here: Setting, model: Network, crops: Crops | None = None) -> dict[str, float]:
-    """Mean error on the test faces in % of interocular, against the truth and against human labels."""
+    """Mean error on the test faces in % of interocular, against truth and human labels; what is wrong on all alike."""
     points = predict(model, here.tested, crops or here.crops, mirror=False)
-    found = {}
+    found = {"bias": bias(points, here.truth)}
     for name, reference in (("truth", here.truth), ("human", here.tested)):
         each = instance_errors(point_errors(points, reference.points), normalisers(reference)["interocular"])
         found[name] = round(100 * float(np.nanmean(each)), 4)
@@ -130,8 +130,14 @@ def label_errors(labels: AnnotationSet, truth: AnnotationSet) -> dict[str, float
     """Mean error of labels in % of interocular, and what of it is the same on every face: root mean square bias."""
     unit = normalisers(truth)["interocular"]
     mean = float(np.nanmean(instance_errors(point_errors(labels.points, truth.points), unit)))
-    bias = np.nanmean((labels.points - truth.points) / unit[:, None, None], axis=0)
-    return {"mean": round(100 * mean, 4), "bias": round(100 * float(np.sqrt((bias**2).sum(-1).mean())), 4)}
+    return {"mean": round(100 * mean, 4), "bias": bias(labels.points, truth)}
+
+
+def bias(points: Array, truth: AnnotationSet) -> float:
+    """Mean offset of each landmark from the truth, root mean square over landmarks, in % of interocular."""
+    unit = normalisers(truth)["interocular"]
+    mean = np.nanmean((points - truth.points) / unit[:, None, None], axis=0)
+    return round(100 * float(np.sqrt((mean**2).sum(-1).mean())), 4)
 
 
 def corrected(here: Setting, kind: str, detector: Path, labels: Path, target: Path, work: Path) -> Network:
