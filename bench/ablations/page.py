@@ -29,6 +29,10 @@ AGAINST = {"truth": "the truth", "human": "human labels"}
 IMAGES = {"clean": "clean", "occluded": "occluded", "coarse": "low resolution"}
 
 TAUGHT = ("baseline", "not updated", "updated", "consensus", "true")
+SHAPE = (
+    "What one search makes of the labels is to be compared with the paper's column; after ten updates the drift covers "
+    "it that is shown below.  Sizes that are the same in pixels of a heatmap of 64 give the same."
+)
 WHY = [
     "*Consensus* searches as `lmk clean` does, but updates the detector as the paper does; *true* teaches the truth "
     "itself.  *Bias* is what the detector, and then the labels, miss the truth by on every face alike, root mean "
@@ -166,7 +170,7 @@ def _table_of_one(
         taught = [_cell(_labels(cells, *place, epoch)) for epoch in (1, -1)]
         values = [_cell(_last(cells, *place, against)) for against in ("truth", "human")]
         lines.append(f"| {variant} | {' | '.join([*taught, *values])} | {number:.2f} |")
-    return [*lines, ""]
+    return [*lines, "", SHAPE, ""]
 
 
 def _updates(cells: Cells) -> list[str]:
@@ -212,7 +216,7 @@ def _table_7(folder: Path) -> list[str]:
     ]
     path = folder / "downstream.json"
     for row in json.loads(path.read_text()) if path.is_file() else []:
-        if (row["noise"], row["count"]) == (NOISE, COUNT):
+        if (row["noise"], row["count"]) == (NOISE, COUNT) and row["model"] in TABLE_7:
             human, refined = row["errors"]["human"], row["errors"]["refined"]
             was, now = TABLE_7[row["model"]]
             lines.append(
