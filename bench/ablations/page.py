@@ -94,7 +94,10 @@ def _seeds(cells: Cells, experiment: str) -> str:
 
 
 def _charts(cells: Cells) -> dict[str, Any]:
-    names = {"baseline": "baseline", "not updated": "SA without update", "updated": "SA"}
+    names = {
+        "baseline": "baseline", "not updated": "SA without update", "updated": "SA", "consensus": "consensus",
+        "true": "true labels",
+    }  # fmt: skip
     rows, losses = [], []
     for variant, title in names.items():
         for cell in cells.get(("update", variant), []):
@@ -122,7 +125,7 @@ def _lines(rows: list[dict[str, Any]], value: str, title: str) -> Any:
         .encode(
             x=alt.X("epoch:Q", axis=alt.Axis(tickMinStep=1)),
             y=alt.Y(f"{value}:Q", scale=alt.Scale(zero=False)),
-            color=alt.Color("labels:N", sort=["baseline", "SA without update", "SA"]),
+            color=alt.Color("labels:N", sort=["baseline", "SA without update", "SA", "consensus", "true labels"]),
         )
         .configure(background="white")
     )
