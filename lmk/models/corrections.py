@@ -184,12 +184,10 @@ class ShapedCorrection(ShapeCorrection):
         super().__init__(params, landmarks)
         layers, width = _layers(landmarks, params.detector.heatmap_size)
         self.body = nn.Sequential(*layers)
-        self.join = nn.Sequential(
-            nn.Linear(width + 5 * landmarks, WIDER),
-            nn.ReLU(inplace=True),
-            nn.Linear(WIDER, WIDER),
-            nn.ReLU(inplace=True),
-        )
+        joined: list[nn.Module] = []
+        for inputs in (width + 5 * landmarks, WIDER):
+            joined += [nn.Linear(inputs, WIDER, bias=False), nn.BatchNorm1d(WIDER), nn.ReLU(inplace=True)]
+        self.join = nn.Sequential(*joined)
         self.head = _head(WIDER, landmarks)
         self.usual: Tensor
         self.register_buffer("usual", torch.zeros(landmarks, 2))
