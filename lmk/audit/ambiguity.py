@@ -6,8 +6,8 @@ point from the true one is then
     E |human - true|^2 = |human - refined|^2 + E |refined - true|^2
 
 in either direction; its mean over a landmark's points, without likely gross errors, is the variance of its noise.  A
-detector that knows a part of that noise by heart reads points too near the human ones, nearer on a jaw than on an eye:
-points that it has not learnt show by how much, and where they are known, all others are stretched by that.
+detector that knows a part of that noise by heart reads points too near the human ones along contours, nearer on a jaw
+than on an eye: points that it has not learnt show by how much, and where they are known, all others are stretched.
 
 Intervals are wider than what so many images leave open: how far the detector itself goes wrong on a landmark is not
 known exactly; `MODEL` and `DOUBT` say how much that was on rendered faces, whose noise is known.
@@ -21,6 +21,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from lmk import ledger
 from lmk.annotations import AnnotationSet
 from lmk.audit.drift import evidence_of, paired
 from lmk.errors import DataError, UnknownName
@@ -33,6 +34,7 @@ from lmk.workspace import Workspace
 Floats = NDArray[np.float64]
 MODEL = 0.07  # relative standard error of a spread that more images do not lessen
 DOUBT = 0.5  # the same, in parts of what the refined labels' own error contributes to it
+MEMORY = 0.1  # the same, for what a detector may know by heart, where no points tell
 FEWEST = 10  # points that a landmark needs
 _SURE = 1.96
 
@@ -57,18 +59,25 @@ def of_iteration(paths: Workspace, name: str) -> list[Ambiguity]:
     """Estimate the human noise of every landmark from the labels of an iteration, and from what its detector learnt."""
     files = paths.files()
     human, *later = files
+    if not later:
+        raise DataError(f"{paths.root}: nothing has been refined yet; `lmk clean` makes iterations")
     if name not in later:
         raise UnknownName("iteration with refined labels", name, later)
     refined = read_annotations(files[name])
+    _, decided = ledger.with_decisions(refined, ledger.read(paths.decisions, before=name))
     if "repeats" in refined.table and refined.table["repeats"].notna().any():
         # The labels of an iteration before, and of the detector that was asked there.
         refined = read_annotations(files[f"i{int(refined.table['repeats'].max()):02d}"])
     known = paths.model(refined.provenance.get("parent_iteration", human))
-    return ambiguity(read_annotations(files[human]), refined, unlearnt(known, refined) if known.is_dir() else None)
+    fresh = unlearnt(known, refined) if known.is_dir() else None
+    return ambiguity(read_annotations(files[human]), refined, fresh, decided)
 
 
 def ambiguity(
-    human: AnnotationSet, refined: AnnotationSet, unlearnt: NDArray[np.bool_] | None = None
+    human: AnnotationSet,
+    refined: AnnotationSet,
+    unlearnt: NDArray[np.bool_] | None = None,
+    decided: NDArray[np.bool_] | None = None,
 ) -> list[Ambiguity]:
     """Estimate the human noise of every landmark.
 
@@ -76,13 +85,17 @@ def ambiguity(
         human: the labels as they came.
         refined: of the same instances, with the evidence of the refiner `consensus`.
         unlearnt: (N, K) points of `refined` that the detector behind it has not learnt, if they are known.
+        decided: (N, K) points of `refined` that are where somebody has put them, and say nothing of noise.
     """
     pairs = paired(human, refined)
     chosen = _chosen(pairs.others, len(refined.instances))
     labels = refined.select(chosen)
     error, part = evidence_of(labels, "error"), evidence_of(labels, "error_along")
     if not np.isfinite(part).any():
-        raise DataError("the refined set does not say how certain it is; refine it with `consensus`, and with this lmk")
+        raise DataError(
+            "the refined set says of no point how certain it is; that takes the refiner `consensus`, this lmk or a "
+            "newer one, and images in which its detector finds the points"
+        )
     along = refined.scheme.tangents(labels.points)
     along = np.where(np.isfinite(along).all(-1, keepdims=True), along, [1.0, 0.0])
     apart = -pairs.shift
@@ -90,19 +103,26 @@ def ambiguity(
     left = [part**2, np.maximum(error**2 - part**2, 0)]
     trust = 1 - np.nan_to_num(evidence_of(labels, "suspicion"))
     trust = np.where(np.isfinite(part) & np.isfinite(moved[0]), trust, 0.0)
+    if decided is not None:
+        trust = trust * ~decided[chosen]
     images = np.unique(labels.instances["image"].to_numpy().astype(str), return_inverse=True)[1]
     box = labels.boxes[:, 2:]
     learnt = trust if unlearnt is None else trust * ~unlearnt[chosen]
     moved = [np.where(trust > 0, one / box, 0) for one in moved]
     left = [np.where(trust > 0, one / box**2, 0) for one in left]
     squares = [m**2 + v for m, v in zip(moved, left, strict=True)]
-    kept = [_kept(square, trust, learnt, refined.scheme) for square in squares]
+    # Across a contour a network reads points well, and does not need to know them by heart.
+    stretch = _kept(squares[0], trust, learnt, refined.scheme)
+    on_contour = refined.scheme.neighbours[:, 0] >= 0
+    none = _Stretch(np.where(on_contour, 1, stretch.factor), np.where(on_contour, 0, stretch.doubt))
+    kept = [stretch, none]
     spreads = [
         _spread(square, v, learnt, images, stretch) for square, v, stretch in zip(squares, left, kept, strict=True)
     ]
     area = (bounds_side(labels.points)[:, None] / box) ** 2
-    whole = sum(square * stretch.factor**2 for square, stretch in zip(squares, kept, strict=True)) / area
-    sigma = np.sqrt((learnt * whole).sum(0) / np.maximum(learnt.sum(0), 1e-9))
+    sized = learnt * (np.nan_to_num(area) > 0)
+    whole = sum(square * one.factor**2 for square, one in zip(squares, kept, strict=True)) / np.where(area > 0, area, 1)
+    sigma = np.sqrt((sized * whole).sum(0) / np.maximum(sized.sum(0), 1e-9))
     count = (trust > 0).sum(0)
     size = np.sqrt(spreads[0][0] ** 2 + spreads[1][0] ** 2)
     known = (count >= FEWEST) & (size > 0)
@@ -111,7 +131,7 @@ def ambiguity(
     rows = []
     for k, name in enumerate(refined.scheme.names):
         both = [[_short(each[k]) for each in spread] if known[k] else None for spread in spreads]
-        similar = _short(sigma[k]) if known[k] else None
+        similar = _short(sigma[k]) if known[k] and sized[:, k].any() else None
         rows.append(Ambiguity(k, name, int(count[k]), both[0], both[1], similar, _short(weight[k])))
     return rows
 
@@ -156,7 +176,7 @@ def _kept(square: Floats, trust: Floats, learnt: Floats, scheme: LandmarkScheme)
     none = np.zeros(scheme.size)
     known = [g for g in np.unique(group) if fresh[:, group == g].sum() >= FEWEST]
     if not known:
-        return _Stretch(none + 1, none)
+        return _Stretch(none + 1, none + MEMORY)
 
     def sums(values: Floats) -> Floats:
         return np.array([values[:, group == g].sum() for g in known])
@@ -175,7 +195,7 @@ def _kept(square: Floats, trust: Floats, learnt: Floats, scheme: LandmarkScheme)
     for g, own, part, miss in zip(known, found, share, error, strict=True):
         each[group == g] = part * own + (1 - part) * middle
         doubt[group == g] = np.sqrt(part * miss**2 + (1 - part) ** 2 / precision.sum())
-    return _Stretch(np.exp(np.maximum(each, 0)), doubt)
+    return _Stretch(np.exp(each), doubt)
 
 
 def _spread(
@@ -225,5 +245,6 @@ def format_ambiguity(rows: list[Ambiguity]) -> str:
             lines.append(f"{title:24.24s}{row.points:7d}   too few points to tell")
             continue
         cells = [f"{one:8.2f} ({low:.2f} to {high:.2f})".rjust(24) for one, low, high in (row.along, row.across)]
-        lines.append(f"{title:24.24s}{row.points:7d}{''.join(cells)}{row.sigma:11.4f}{row.weight:8.2f}")
+        similar = "-" if row.sigma is None else f"{row.sigma:.4f}"
+        lines.append(f"{title:24.24s}{row.points:7d}{''.join(cells)}{similar:>11s}{row.weight:8.2f}")
     return "\n".join(lines)
