@@ -29,7 +29,7 @@ from lmk.models import CONFIG, Network, build_model, is_whole, load_model, model
 from lmk.models.corrections import Correction
 from lmk.progress import Progress
 from lmk.store import digest_of, read_annotations
-from lmk.training import COLUMNS, train
+from lmk.training import COLUMNS, taught, train
 
 
 def cut_crops(annotations: AnnotationSet, images: Path, input_size: int) -> Crops:
@@ -94,6 +94,7 @@ def fit(
     weights = None if importance is None else _importance(importance, annotations)
     unseen = held_out(annotations, training)
     annotations = annotations.without(unseen if left_out is None else unseen | left_out)
+    crops = crops or cut_crops(annotations, images, network.input_size)
     model = _start(network, annotations, training.seed, start)
     if isinstance(model, Correction) and not model.learns:
         save_model(model, annotations.scheme, provenance, pd.DataFrame(columns=COLUMNS), target)
@@ -101,7 +102,7 @@ def fit(
     model, curve = train(
         model,
         annotations,
-        crops or cut_crops(annotations, images, network.input_size),
+        crops,
         training,
         augmentation,
         unfinished,
@@ -128,8 +129,8 @@ def _start(
         if known.params != fresh.params.detector:
             raise ModelError(f"{start}: not the detector that is to be corrected; its sizes are others")
         fresh.detector.load_state_dict(known.state_dict())
-        taught = annotations.select(annotations.in_split("train"))
-        places = to_crop(torch.from_numpy(taught.points.copy()), torch.from_numpy(taught.boxes.copy()))
+        learnt = annotations.select(taught(annotations))
+        places = to_crop(torch.from_numpy(learnt.points.copy()), torch.from_numpy(learnt.boxes.copy()))
         fresh.study(places.numpy())
         return fresh
     if start is None:

@@ -59,9 +59,7 @@ def train(
     """
     # On a GPU an operation without a deterministic version is worth a warning, not an end.
     torch.use_deterministic_algorithms(True, warn_only=device().type == "cuda")
-    chosen = annotations.in_split("train")
-    if not chosen.any():
-        raise DataError("no instances in split train to learn from; name the folders train, val and test, or use none")
+    chosen = taught(annotations)
     size = model.params.input_size
     data = TrainingData(
         annotations.select(chosen), crops.select(chosen), size, augmentation, params.seed, importance, model.coarse
@@ -105,6 +103,14 @@ def train(
     if run.best is not None:
         averaged.load_state_dict(run.best)
     return averaged.eval(), pd.DataFrame(run.curve, columns=COLUMNS)
+
+
+def taught(annotations: AnnotationSet) -> np.ndarray:
+    """(N,) the instances that are learnt, of which there has to be one."""
+    chosen = annotations.in_split("train")
+    if not chosen.any():
+        raise DataError("no instances in split train to learn from; name the folders train, val and test, or use none")
+    return np.asarray(chosen)
 
 
 def learning_rate(params: TrainingParams, done: float) -> float:

@@ -9,11 +9,11 @@ from scipy.optimize import minimize
 
 from lmk import cli
 from lmk.config import CorrectionParams, DownstreamParams, HourglassParams
-from lmk.errors import ModelError
+from lmk.errors import DataError, ModelError
 from lmk.fitting import cut_crops, fit
 from lmk.inference import predict
 from lmk.kernels.heatmap import gaussian_profiles
-from lmk.models import build_model, load_model
+from lmk.models import build_model, load_model, read_config
 from lmk.models.corrections import (
     CORRECTIONS,
     HeatmapCorrection,
@@ -92,6 +92,22 @@ def test_a_shape_that_labels_have_is_found_again_and_an_outlier_is_brought_home(
     away = torch.linalg.vector_norm(found - truth, dim=-1)
     assert float(away.mean()) < 0.3
     assert float(away[:, 3].mean()) < 0.5
+
+
+def test_a_landmark_that_no_label_has_bends_no_shape(small):
+    shapes = shapes_of(400)
+    shapes[:, 4] = np.nan
+    unit = ShapeCorrection(CorrectionParams(kind="pca", detector=small.model), 12)
+    unit.study(shapes)
+    truth = torch.from_numpy(shapes_of(20)) * 16 + 16
+    read = truth.clone()
+    read[:, 4] += 30.0
+
+    found = unit.fit(read, torch.eye(2).expand(20, 12, 2, 2))
+
+    away = torch.linalg.vector_norm(found - truth, dim=-1)
+    assert float(away[:, [k for k in range(12) if k != 4]].mean()) < 0.5
+    assert torch.equal(found[:, 4], read[:, 4])
 
 
 def test_the_fit_is_the_least_of_what_it_is_to_make_least(shape_model):
@@ -226,6 +242,34 @@ def test_a_correction_learns_to_leave_no_point_far_out(trained, rendered, human,
         return np.linalg.norm(points - human.points, axis=-1)[human.in_split("test")].mean()
 
     assert missed(tmp_path / "ghcu") < 0.7 * missed(beneath)
+
+
+@pytest.mark.parametrize("kind", CORRECTIONS)
+def test_a_correction_with_nothing_to_learn_from_is_refused(trained, rendered, human, small, tmp_path, kind):
+    _, crops, beneath = trained
+    empty = type(human)(human.table.assign(split="test"), human.scheme, {})
+    write_annotations(empty, tmp_path / "empty.parquet")
+
+    with pytest.raises(DataError, match="no instances in split train"):
+        fit(
+            tmp_path / "empty.parquet", rendered / "faces", CorrectionParams(kind=kind, detector=small.model),
+            small.training, small.augmentation, tmp_path / "out", tmp_path / "work", kind, start=beneath, crops=crops,
+        )  # fmt: skip
+
+
+def test_importance_of_landmarks_is_learnt_and_kept(trained, rendered, human, small, tmp_path):
+    folder, crops, beneath = trained
+    importance = {name: 1.0 if number < 17 else 0.0 for number, name in enumerate(human.scheme.names)}
+    fit(
+        folder / "i00.parquet", rendered / "faces", CorrectionParams(kind="ghcu", detector=small.model), small.training,
+        small.augmentation, tmp_path / "jaw", tmp_path / "work", "jaw", start=beneath, crops=crops,
+        importance=importance,
+    )  # fmt: skip
+
+    learnt = load_model(tmp_path / "jaw", human.scheme).head.bias.view(68, 2) != 0
+    assert learnt[:17].all()
+    assert not learnt[17:].any()
+    assert read_config(tmp_path / "jaw")["provenance"]["importance"] == importance
 
 
 def test_a_correction_of_another_detector_is_refused(trained, rendered, human, small, tmp_path):

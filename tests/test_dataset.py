@@ -109,3 +109,12 @@ def test_half_of_the_images_are_coarse_and_nothing_else_is_changed(rendered, hum
 
     assert (detail(coarse.images)[changed] < 0.9 * detail(plain.images)[changed]).all()
     torch.testing.assert_close(coarse.images.mean((2, 3)), plain.images.mean((2, 3)), atol=0.15, rtol=0)
+
+
+def test_a_landmark_counts_as_much_as_it_is_said_to(rendered, human):
+    crops = cut_crops(human, rendered / "faces", 64)
+    importance = np.where(human.scheme.flip == np.arange(68), 0.5, 2.0)  # the same for both sides
+
+    batch = TrainingData(human, crops, 64, WILD, 3, importance).batch(0, 20)
+
+    torch.testing.assert_close(batch.weight, torch.from_numpy(importance).float().expand(20, -1), atol=0, rtol=0)

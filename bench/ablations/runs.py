@@ -48,6 +48,7 @@ class Setting:
     params: Params
     folder: Path
     paths: Workspace
+    test: Path
     tested: AnnotationSet
     truth: AnnotationSet
     crops: Crops
@@ -64,7 +65,9 @@ def setting(seed: int, work: Path) -> Setting:
     if not paths.model("i00").is_dir():  # the detector that has learnt human labels is all that is needed
         cleaned(folder, params)
     tested, truth = read(test, params.data.box_scale)
-    return Setting(params, folder, paths, tested, truth, cut_crops(tested, test / "faces", params.model.input_size))
+    return Setting(
+        params, folder, paths, test, tested, truth, cut_crops(tested, test / "faces", params.model.input_size)
+    )
 
 
 def errors(here: Setting, model: Network, crops: Crops | None = None) -> dict[str, float]:
@@ -165,8 +168,7 @@ def corrected(here: Setting, kind: str, detector: Path, labels: Path, target: Pa
 
 def spoilt(here: Setting, how: str) -> Crops:
     """The test faces, each with a rectangle over it, or as if they had been photographed from far away."""
-    images = cut_crops(here.tested, here.folder.parent / f"{here.folder.name.replace(str(COUNT), 'test')}" / "faces",
-                       here.params.model.input_size)  # fmt: skip
+    images = cut_crops(here.tested, here.test / "faces", here.params.model.input_size)
     random = np.random.default_rng(0)
     for index in range(len(images)):
         pixels = images.pixels[index]

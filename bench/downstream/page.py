@@ -57,12 +57,18 @@ def _row(by_seed: dict[int, dict[str, Floats]]) -> dict[str, Any]:
     labels = [
         name for name in ("human", "true", "refined", *CONTROLS) if all(name in found for found in by_seed.values())
     ]
-    # (faces of all seeds, labels); what is drawn again is a face, with all that was learnt from it left as it is.
-    table = np.concatenate([np.stack([found[name] for name in labels], 1) for found in by_seed.values()])
-    table = table[np.isfinite(table).all(1)]
+    # (faces, labels) of each seed.  Drawn again are seeds, for what other faces and another training would have given,
+    # and then test faces, the same ones for all labels.
+    tables = [np.stack([found[name] for name in labels], 1) for found in by_seed.values()]
+    tables = [table[np.isfinite(table).all(1)] for table in tables]
     random = np.random.default_rng(0)
-    drawn = np.stack([table[random.integers(len(table), size=len(table))].mean(0) for _ in range(ROUNDS)])
-    mean = table.mean(0)
+
+    def again() -> Floats:
+        chosen = [tables[seed] for seed in random.integers(len(tables), size=len(tables))]
+        return np.concatenate([table[random.integers(len(table), size=len(table))] for table in chosen]).mean(0)
+
+    drawn = np.stack([again() for _ in range(ROUNDS)])
+    mean = np.concatenate(tables).mean(0)
     human, true, refined = (labels.index(name) for name in ("human", "true", "refined"))
 
     def share(won: int, of: Floats) -> Any:
@@ -70,7 +76,7 @@ def _row(by_seed: dict[int, dict[str, Floats]]) -> dict[str, Any]:
 
     row: dict[str, Any] = {
         "seeds": sorted(by_seed),
-        "faces": len(table),
+        "faces": sum(map(len, tables)),
         "errors": {name: round(float(value), 4) for name, value in zip(labels, mean, strict=True)},
         "each_seed": {
             name: [round(float(np.nanmean(by_seed[seed][name])), 4) for seed in sorted(by_seed)] for name in labels
@@ -93,12 +99,14 @@ def _rounded(value: float, drawn: Floats) -> list[float]:
 
 def verdict(row: dict[str, Any]) -> str:
     """What a user of such a dataset should know."""
-    gain, low, high = row["gain"]
+    _, low, high = row["gain"]
+    if high < 0:
+        return "cleaning harms"
     if row["gap"][0] <= GAP:
-        return "the network averages the noise by itself" if low <= 0 <= high or gain < 0 else "a little"
-    if low > 0 and row["closed"] >= 50:
-        return "cleaning pays" if gain < PAPER else f"cleaning pays, {PAPER:.0f} % and more"
-    return "cleaning pays, by less than half of what there is to win" if low > 0 else "only better labels help"
+        return "a little" if low > 0 else "the network averages the noise by itself"
+    if low <= 0:
+        return "only more annotators help"
+    return "cleaning pays" if row["closed"] >= 50 else "cleaning pays, by less than half of what there is to win"
 
 
 def where_it_pays(rows: Sequence[dict[str, Any]]) -> str:
@@ -138,18 +146,20 @@ def _text(rows: Sequence[dict[str, Any]]) -> str:
         "# When does cleaning pay?",
         "",
         "By `python -m bench.downstream`.  Networks are trained from scratch on human, on refined and on true labels "
-        "of rendered faces, with one budget, and tested on 300 other faces a seed.  Refined labels are those of "
-        "`lmk clean` with its defaults.  *Gap* is what true labels save of the error that human labels give, the most "
-        "that any cleaning could save; *gain* is what refined labels save; both in %, with intervals of 95 % from "
-        "faces drawn again (the same faces for all labels).  STAR is a hourglass on human labels with the "
+        "of rendered faces, with one budget, and tested on 300 other faces a seed.  Refined labels are those of `lmk "
+        "clean` with its defaults.  *Gap* is what true labels save of the error that human labels give, the most that "
+        "any cleaning could save; *gain* is what refined labels save; both in %, with intervals of 95 %: seeds and "
+        "then test faces drawn again, the same faces for all labels.  A row of one seed knows nothing of what another "
+        "training would have given, and its interval is too narrow.  STAR is a hourglass on human labels with the "
         "ambiguity-aware loss of that name (CVPR 2023); *weighted* learns human labels with loose landmarks counting "
         "less, as `lmk ambiguity` says.  *Wide* is the detector that `lmk train` makes with its defaults, trained as "
-        "long as that does; the others are the profile's downstream models with 16 000 images.",
+        "long as that does; the others are the profile's downstream models with 16 000 images, but each face no more "
+        "than 40 times: 8 000 images of 200 faces.",
         "",
     ]
     if not rows:
         return "\n".join([*lines, "No cell has been made yet.", ""])
-    lines += ["![where cleaning pays](images/downstream.svg)", ""]
+    lines += ["![where cleaning pays](images/downstream.svg)", "", _reached(rows), ""]
     for against, title in (("truth", "Against the truth"), ("human", "Against human test labels, as papers measure")):
         lines += [
             f"## {title}",
@@ -167,10 +177,24 @@ def _text(rows: Sequence[dict[str, Any]]) -> str:
                 lines.append(
                     f"| {row['model']} | {row['noise']} | {row['count']} | {' '.join(map(str, row['seeds']))} "
                     f"| {errors['human']:.3f} | {errors['refined']:.3f} | {errors['true']:.3f} | {controls} "
-                    f"| {_interval(row['gap'])} | {_interval(row['gain'])} | {closed} | {row['verdict']} |"
+                    f"| {_interval(row['gap'])} | {_interval(row['gain'])} | {closed} "
+                    f"| {row['verdict']}{', on one seed' if len(row['seeds']) == 1 else ''} |"
                 )
         lines.append("")
     return "\n".join(lines)
+
+
+def _reached(rows: Sequence[dict[str, Any]]) -> str:
+    """Where the paper's gain is reached, measured as there and against the truth."""
+    said = []
+    for against, title in (("human", "human test labels, as there"), ("truth", "the truth")):
+        where = [f"{row['model']} {row['noise']} {row['count']}" for row in rows
+                 if row["against"] == against and row["gain"][0] >= PAPER]  # fmt: skip
+        said.append(f"against {title}: {', '.join(where) or 'nowhere'}")
+    return (
+        f"The paper gains {PAPER:.0f} % on 300W (5.04 to 4.37). Here so much is reached " + "; ".join(said) + ". The "
+        "noise of human test labels is a part of the error that no training can save."
+    )
 
 
 def _interval(values: Sequence[float]) -> str:

@@ -1,7 +1,7 @@
 """Units on top of a trained detector: what the shape of the whole knows and a single heatmap does not.
 
 - `ghcu`: the Global Heatmap Correction Unit of the paper (Table 1): a small network from all heatmaps to all points.
-- `pca`: its rival there, a 2-D point distribution model fitted to the heatmaps' means and covariances.
+- `pca`: its rival there, a 2-D point distribution model fitted to what heatmaps are read as, and their covariances.
 - `shaped`: ours, both: that fit first, and a small network that sees heatmaps and fit says by how much it is off.
 - `upright`: "Norm" in the paper's tables: a second detector that sees the image turned as the first one's points say.
 
@@ -56,8 +56,7 @@ class Correction(nn.Module, ABC):
 
     def study(self, points: NDArray[np.float64]) -> None:
         """Take in the shapes, (N, K, 2) in parts of the crop and NaN where missing, that are going to be learnt."""
-        mean = np.nanmean(points, axis=0)
-        self.mean.copy_(torch.from_numpy(np.nan_to_num(mean)))
+        self.mean.copy_(torch.from_numpy(_mean_place(points)))
 
     @abstractmethod
     def locate(self, images: Tensor) -> Tensor:
@@ -72,6 +71,11 @@ class Correction(nn.Module, ABC):
     def heat(self, log_maps: Tensor) -> Tensor:
         """Heatmaps of which a perfect one has peak 1."""
         return log_maps.exp() * (2 * math.pi * self.detector.sigma**2)
+
+
+def _mean_place(points: NDArray[np.float64]) -> NDArray[np.float64]:
+    """(K, 2), the middle of the crop for a landmark that no instance of (N, K, 2) has."""
+    return np.asarray(np.nansum(points, axis=0) / np.maximum(np.isfinite(points).sum(axis=0), 1))
 
 
 def _layers(landmarks: int, side: int) -> tuple[list[nn.Module], int]:
@@ -115,8 +119,8 @@ class HeatmapCorrection(Correction):
 class ShapeCorrection(Correction):
     """A mean shape, its directions, and a turn, size and place for each image, fitted by weighted least squares.
 
-    A heatmap says where its point is and how surely: its mean counts by the inverse of its covariance.  Directions are
-    held back by their own variances, so that a shape is never one that the labels do not have.
+    A heatmap says where its point is and how surely: its reading counts by the inverse of its covariance.  Directions
+    are held back by their own variances, so that a shape is never one that the labels do not have.
     """
 
     learns = False
@@ -127,12 +131,17 @@ class ShapeCorrection(Correction):
         self.spread: Tensor
         self.register_buffer("directions", torch.zeros(2 * landmarks, 2 * landmarks))  # those that are used, then none
         self.register_buffer("spread", torch.zeros(2 * landmarks))
+        self.known: Tensor
+        self.register_buffer(
+            "known", torch.ones(landmarks, dtype=torch.bool)
+        )  # a landmark without a label has no place
 
     def study(self, points: NDArray[np.float64]) -> None:
         """Make the point distribution model."""
         super().study(points)
         space = shape_space(points, KEPT)
         self.mean.copy_(torch.from_numpy(np.stack([space.mean.real, space.mean.imag], -1)))
+        self.known.copy_(torch.from_numpy(space.known))
         count = len(space.directions)
         self.directions[:count].copy_(torch.from_numpy(space.directions))
         self.spread[:count].copy_(torch.from_numpy(space.spread))
@@ -156,7 +165,7 @@ class ShapeCorrection(Correction):
             self.directions[:count].double().view(count, 2, len(mean)).transpose(1, 2)
         )  # (C, K, 2): x of all, y of all
         hold = torch.diag(1 / self.spread[:count].double().clamp(min=1e-6) ** 2)
-        precision = torch.linalg.inv(covariance.double())
+        precision = torch.linalg.inv(covariance.double()) * self.known[:, None, None]
         shape = mean.expand(len(read), -1, -1)
         for _ in range(FITTED):
             linear, shift = _similarity(shape, read, precision)
@@ -168,7 +177,7 @@ class ShapeCorrection(Correction):
             pull = torch.einsum("bcki,bki->bc", held, missed)
             shape = mean + torch.einsum("bc,cki->bki", torch.linalg.solve(normal, pull), ways)
         linear, shift = _similarity(shape, read, precision)
-        return shape @ linear.transpose(1, 2) + shift[:, None]
+        return torch.where(self.known[:, None], shape @ linear.transpose(1, 2) + shift[:, None], read)
 
 
 class ShapedCorrection(ShapeCorrection):
@@ -195,7 +204,7 @@ class ShapedCorrection(ShapeCorrection):
     def study(self, points: NDArray[np.float64]) -> None:
         """Make the point distribution model, and see where points are in the crop."""
         super().study(points)
-        self.usual.copy_(torch.from_numpy(np.nan_to_num(np.nanmean(points, axis=0))))
+        self.usual.copy_(torch.from_numpy(_mean_place(points)))
 
     def locate(self, images: Tensor) -> Tensor:
         """(B, 3, S, S) to points (B, K, 2) in parts of the crop."""
