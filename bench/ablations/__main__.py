@@ -15,13 +15,15 @@ from typing import Any
 
 import torch
 
+from bench.ablations import runs
 from bench.ablations.page import write_page
 from bench.ablations.runs import COUNT, NOISE, Setting, alternation, corrected, errors, milliseconds, setting, spoilt
 from bench.downstream.__main__ import RESULTS, SEEDS
+from bench.downstream.__main__ import recipe as downstream_recipe
 from bench.label_truth.__main__ import profile
 from lmk.models import load_model
 from lmk.models.corrections import Correction
-from lmk.store import write_json
+from lmk.store import digest_of, write_json
 
 WEIGHTS = (0.01, 0.05, 0.1, 0.3, 0.5, 1.0)  # Table 5; 0 is the baseline there
 TEMPLATES = (1, 7, 11, 15, 19, 25)  # Table 6
@@ -42,6 +44,19 @@ def cell_path(experiment: str, variant: str, seed: int) -> Path:
     return RESULTS / "ablations" / f"{experiment}_{variant.replace(' ', '-')}_{seed}.json"
 
 
+def valid(cell: dict[str, Any]) -> bool:
+    """Whether a cell was made with this profile and these budgets."""
+    return bool(cell["profile"] == profile() and cell.get("recipe") == recipe(cell["experiment"]))
+
+
+def recipe(experiment: str) -> str:
+    """A short name for what has a say in an experiment beside the profile."""
+    if experiment == "correction":
+        learnt = {labels: downstream_recipe("hourglass", labels) for labels in ("human", "refined")}
+        return digest_of(NOISE, COUNT, runs.LEARNT, list(runs.COVERED), runs.COARSE, learnt)
+    return digest_of(NOISE, COUNT, runs.ROUNDS, runs.SLOWER)
+
+
 def make_cell(experiment: str, variant: str, seed: int, work: Path) -> dict[str, Any]:
     """Run one variant and measure it."""
     here = setting(seed, work)
@@ -60,6 +75,7 @@ def make_cell(experiment: str, variant: str, seed: int, work: Path) -> dict[str,
         "correction": lambda: _correction(here, variant, seed, work),
     }
     cell = {"experiment": experiment, "variant": variant, "seed": seed, "profile": profile()}
+    cell["recipe"] = recipe(experiment)
     return {**cell, "cores": torch.get_num_threads(), **ways[experiment]()}
 
 
@@ -97,11 +113,11 @@ def main() -> None:
         for experiment in options.experiment or VARIANTS:
             for variant in [one for one in VARIANTS[experiment] if one in (options.variant or VARIANTS[experiment])]:
                 path = cell_path(experiment, variant, seed)
-                if not (path.is_file() and json.loads(path.read_text())["profile"] == profile()):
+                if not (path.is_file() and valid(json.loads(path.read_text()))):
                     write_json(make_cell(experiment, variant, seed, options.work), path)
                     print(f"{path.stem}: {path.read_text()[:300]}", flush=True)
     cells = [json.loads(path.read_text()) for path in sorted((RESULTS / "ablations").glob("*.json"))]
-    write_page([cell for cell in cells if cell["profile"] == profile()], RESULTS)
+    write_page([cell for cell in cells if valid(cell)], RESULTS)
 
 
 if __name__ == "__main__":

@@ -31,7 +31,7 @@ from lmk.inference import keep_memory, predict
 from lmk.kernels.metrics import instance_errors, point_errors
 from lmk.models import load_model
 from lmk.progress import Progress
-from lmk.store import write_annotations, write_json
+from lmk.store import digest_of, write_annotations, write_json
 from lmk.workspace import Workspace
 
 RESULTS = Path(__file__).parents[2] / "docs" / "results"
@@ -63,8 +63,14 @@ def up_to_date(path: Path) -> bool:
 
 
 def valid(cell: dict[str, Any]) -> bool:
-    """Whether a cell was made with this profile and budget."""
-    return bool(cell["profile"] == profile() and cell["images"] == IMAGES)
+    """Whether a cell was made with this profile, network and budget."""
+    return bool(cell["profile"] == profile() and cell.get("recipe") == recipe(cell["model"], cell["labels"]))
+
+
+def recipe(model: str, labels: str) -> str:
+    """A short name for a network and its budget."""
+    params = load_params(default_profile(), ["data.scheme=ibug68"])
+    return digest_of(network(params, model, labels).model_dump(), budget(params, model).model_dump())
 
 
 def budget(params: Params, model: str) -> TrainingParams:
@@ -89,12 +95,13 @@ def make_cell(noise: str, count: int, model: str, labels: str, seed: int, work: 
     folder = part(pool, 0, count, work / f"{noise}-{count}-{seed}")
     tested = part(pool, max(COUNTS), TESTED, work / f"{noise}-test-{seed}")
     target = work / "models" / f"{noise}-{count}-{model}-{labels}-{seed}"
+    training = budget(params, model)
     started = time.monotonic()
     fit(
         labels=_labels(labels, folder, params),
         images=folder / "faces",
         network=network(params, model, labels),
-        training=budget(params, model).model_copy(update={"seed": seed}),
+        training=training.model_copy(update={"seed": seed}),
         augmentation=params.augmentation,
         target=target,
         work=work / ".work",
@@ -117,7 +124,8 @@ def make_cell(noise: str, count: int, model: str, labels: str, seed: int, work: 
         "labels": labels,
         "seed": seed,
         "profile": profile(),
-        "images": IMAGES,
+        "recipe": recipe(model, labels),
+        "images": min(training.images, training.epochs * count),
         "seconds": round(seconds, 1),
         "cores": torch.get_num_threads(),
         "errors": errors,
