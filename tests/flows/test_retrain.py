@@ -234,7 +234,11 @@ def test_a_killed_stage_and_a_lock_are_tried_again(server, project):
 
 def test_a_schedule_fires_on_a_server_that_it_starts_by_itself(project):
     env, log = environment(project.parent), project.parent / "log"
-    code = f"from flows.retrain import keep, server\nwith server(): keep({str(project)!r}, interval=5)"
+    # A shell's background jobs ignore interrupts, and so would what they start.
+    code = (
+        "import signal\nsignal.signal(signal.SIGINT, signal.default_int_handler)\n"
+        f"from flows.retrain import keep, server\nwith server(): keep({str(project)!r}, interval=5)"
+    )
     api = ""
 
     def of_schedule() -> list[dict[str, Any]]:
