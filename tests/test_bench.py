@@ -185,6 +185,20 @@ def test_the_map_says_where_cleaning_pays(levels, said, tmp_path):
     assert "<svg" in (tmp_path / "images" / "downstream.svg").read_text()
 
 
+def test_seeds_that_disagree_make_a_wide_interval():
+    cells = [
+        {**cell, "errors": {name: [2 * value for value in each] for name, each in cell["errors"].items()}}
+        if (cell["labels"], cell["seed"]) == ("refined", 1) else cell
+        for cell in downstream_cells("double", 4.0, 2.0, 2.5)
+    ]  # fmt: skip
+
+    [row] = downstream_page.compared(cells, "truth")
+
+    gain, low, high = row["gain"]
+    assert low < -20 < gain < 35 < high  # one seed gains 37 %, the other loses 25 %
+    assert row["verdict"] == "only more annotators help"
+
+
 def test_a_row_without_all_three_labels_is_not_shown(tmp_path):
     assert downstream_page.compared(downstream_cells("double", 4, 2, 3)[:4], "truth") == []
 

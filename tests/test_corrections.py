@@ -206,6 +206,37 @@ def test_what_is_not_learnt_yet_is_the_fit(small):
     assert not torch.equal(found, fitted)
 
 
+class BrightSpot(torch.nn.Module):
+    """A detector of one landmark that needs no training: the brightest place of the first channel."""
+
+    def log_heatmaps(self, images):
+        return images[:, :1]
+
+    def decode(self, maps):
+        best = maps.flatten(2).argmax(-1)
+        size = maps.shape[-1]
+        return (torch.stack([best % size, best // size], -1) + 0.5) * 2 / size - 1
+
+    def loss(self, images, points, weight):
+        return torch.linalg.vector_norm(self.decode(self.log_heatmaps(images)) - points, dim=-1).mean()
+
+
+def test_a_face_is_turned_upright_and_its_points_back(small, monkeypatch):
+    unit = build_model(CorrectionParams(kind="upright", detector=small.model), load_scheme("ibug68"), 0)
+    monkeypatch.setattr(unit, "second", BrightSpot())
+    monkeypatch.setattr(unit, "_roll", lambda images: torch.full((len(images),), 0.6))
+    place = torch.tensor([[[0.5, -0.2]]])
+    pixel = (place[0, 0] + 1) / 2 * 64 - 0.5
+    away = (torch.arange(64)[:, None] - pixel[1]) ** 2 + (torch.arange(64)[None] - pixel[0]) ** 2
+    image = torch.exp(-away / 18).expand(1, 3, -1, -1)
+
+    turned = unit.second.decode(unit.second.log_heatmaps(_turned(image, torch.tensor([0.6]))))
+
+    assert float((turned - place).abs().max()) > 0.15
+    torch.testing.assert_close(unit.locate(image), place, atol=0.03, rtol=0)
+    assert float(unit.loss(image, place, torch.ones(1, 1))) < 0.03
+
+
 @pytest.mark.parametrize("kind", CORRECTIONS)
 def test_a_correction_is_trained_kept_and_read_and_leaves_its_detector_alone(
     trained, rendered, human, small, tmp_path, kind

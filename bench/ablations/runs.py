@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from torch.nn import functional
 
 from bench.downstream.__main__ import cleaned
-from bench.downstream.data import COUNTS, TESTED, part, read, render
+from bench.downstream.data import COUNTS, TESTED, errors_of, part, read, render
 from bench.label_truth.rivals import paper
 from lmk.annotations import AnnotationSet
 from lmk.config import CorrectionParams, Iteration, Params, default_profile, load_params
@@ -73,11 +73,11 @@ def setting(seed: int, work: Path) -> Setting:
 def errors(here: Setting, model: Network, crops: Crops | None = None) -> dict[str, float]:
     """Mean error on the test faces in % of interocular, against truth and human labels; what is wrong on all alike."""
     points = predict(model, here.tested, crops or here.crops, mirror=False)
-    found = {"bias": bias(points, here.truth)}
-    for name, reference in (("truth", here.truth), ("human", here.tested)):
-        each = instance_errors(point_errors(points, reference.points), normalisers(reference)["interocular"])
-        found[name] = round(100 * float(np.nanmean(each)), 4)
-    return found
+    found = errors_of(points, here.tested, here.truth)
+    return {
+        "bias": bias(points, here.truth),
+        **{name: round(float(np.nanmean(each)), 4) for name, each in found.items()},
+    }
 
 
 def alternation(

@@ -19,16 +19,14 @@ from typing import Any
 import numpy as np
 import torch
 
-from bench.downstream.data import COUNTS, NOISES, TESTED, part, read, render
+from bench.downstream.data import COUNTS, NOISES, TESTED, errors_of, part, read, render
 from bench.downstream.page import write_page
 from bench.label_truth.__main__ import profile
 from lmk.audit.ambiguity import of_iteration
 from lmk.clean import clean
 from lmk.config import HourglassParams, Params, ResNetParams, TrainingParams, default_profile, load_params
-from lmk.evaluation import normalisers
 from lmk.fitting import cut_crops, fit
 from lmk.inference import keep_memory, predict
-from lmk.kernels.metrics import instance_errors, point_errors
 from lmk.models import load_model
 from lmk.progress import Progress
 from lmk.store import digest_of, write_annotations, write_json
@@ -113,10 +111,6 @@ def make_cell(noise: str, count: int, model: str, labels: str, seed: int, work: 
     human, truth = read(tested, scale)
     trained = load_model(target, human.scheme)
     points = predict(trained, human, cut_crops(human, tested / "faces", trained.params.input_size), mirror=False)
-    errors = {}
-    for name, reference in (("truth", truth), ("human", human)):
-        each = instance_errors(point_errors(points, reference.points), normalisers(reference)["interocular"])
-        errors[name] = np.round(100 * each, 3).tolist()
     return {
         "noise": noise,
         "count": count,
@@ -128,7 +122,7 @@ def make_cell(noise: str, count: int, model: str, labels: str, seed: int, work: 
         "images": min(training.images, training.epochs * count),
         "seconds": round(seconds, 1),
         "cores": torch.get_num_threads(),
-        "errors": errors,
+        "errors": {name: np.round(each, 3).tolist() for name, each in errors_of(points, human, truth).items()},
     }
 
 

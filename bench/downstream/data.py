@@ -4,9 +4,14 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import numpy as np
+from numpy.typing import NDArray
+
 from bench.label_truth.data import read_truth
 from lmk.annotations import AnnotationSet
+from lmk.evaluation import normalisers
 from lmk.ingest import ingest
+from lmk.kernels.metrics import instance_errors, point_errors
 from lmk.progress import Progress
 from lmk.scheme import load_scheme
 from lmk.store import replacing
@@ -43,6 +48,16 @@ def part(pool: Path, start: int, count: int, target: Path) -> Path:
                     kept = [row for row in rows if row.split(",", 1)[0] in wanted]
                     (fresh / table).write_text("".join([head, *kept]))
     return target
+
+
+def errors_of(
+    points: NDArray[np.float64], human: AnnotationSet, truth: AnnotationSet
+) -> dict[str, NDArray[np.float64]]:
+    """Of every instance, in % of interocular, against the truth and against human labels."""
+    return {
+        name: 100 * instance_errors(point_errors(points, reference.points), normalisers(reference)["interocular"])
+        for name, reference in (("truth", truth), ("human", human))
+    }
 
 
 def read(folder: Path, box_scale: float) -> tuple[AnnotationSet, AnnotationSet]:

@@ -69,14 +69,14 @@ def of_iteration(paths: Workspace, name: str) -> list[Ambiguity]:
         # The labels of an iteration before, and of the detector that was asked there.
         refined = read_annotations(files[f"i{int(refined.table['repeats'].max()):02d}"])
     known = paths.model(refined.provenance.get("parent_iteration", human))
-    fresh = unlearnt(known, refined) if known.is_dir() else None
-    return ambiguity(read_annotations(files[human]), refined, fresh, decided)
+    unseen = unlearnt(known, refined) if known.is_dir() else None
+    return ambiguity(read_annotations(files[human]), refined, unseen, decided)
 
 
 def ambiguity(
     human: AnnotationSet,
     refined: AnnotationSet,
-    unlearnt: NDArray[np.bool_] | None = None,
+    unseen: NDArray[np.bool_] | None = None,
     decided: NDArray[np.bool_] | None = None,
 ) -> list[Ambiguity]:
     """Estimate the human noise of every landmark.
@@ -84,7 +84,7 @@ def ambiguity(
     Args:
         human: the labels as they came.
         refined: of the same instances, with the evidence of the refiner `consensus`.
-        unlearnt: (N, K) points of `refined` that the detector behind it has not learnt, if they are known.
+        unseen: (N, K) points of `refined` that the detector behind it has not learnt, if they are known.
         decided: (N, K) points of `refined` that are where somebody has put them, and say nothing of noise.
     """
     pairs = paired(human, refined)
@@ -107,18 +107,16 @@ def ambiguity(
         trust = trust * ~decided[chosen]
     images = np.unique(labels.instances["image"].to_numpy().astype(str), return_inverse=True)[1]
     box = labels.boxes[:, 2:]
-    learnt = trust if unlearnt is None else trust * ~unlearnt[chosen]
+    learnt = trust if unseen is None else trust * ~unseen[chosen]
     moved = [np.where(trust > 0, one / box, 0) for one in moved]
     left = [np.where(trust > 0, one / box**2, 0) for one in left]
     squares = [m**2 + v for m, v in zip(moved, left, strict=True)]
-    # Across a contour a network reads points well, and does not need to know them by heart.
-    stretch = _kept(squares[0], trust, learnt, refined.scheme)
+    # Across contours spreads were right on rendered faces as they are, and too large when they were stretched.
+    by_heart = _kept(squares[0], trust, learnt, refined.scheme)
     on_contour = refined.scheme.neighbours[:, 0] >= 0
-    none = _Stretch(np.where(on_contour, 1, stretch.factor), np.where(on_contour, 0, stretch.doubt))
-    kept = [stretch, none]
-    spreads = [
-        _spread(square, v, learnt, images, stretch) for square, v, stretch in zip(squares, left, kept, strict=True)
-    ]
+    across = _Stretch(np.where(on_contour, 1, by_heart.factor), np.where(on_contour, 0, by_heart.doubt))
+    kept = [by_heart, across]
+    spreads = [_spread(square, v, learnt, images, one) for square, v, one in zip(squares, left, kept, strict=True)]
     area = (bounds_side(labels.points)[:, None] / box) ** 2
     sized = learnt * (np.nan_to_num(area) > 0)
     whole = sum(square * one.factor**2 for square, one in zip(squares, kept, strict=True)) / np.where(area > 0, area, 1)
@@ -183,7 +181,7 @@ def _kept(square: Floats, trust: Floats, learnt: Floats, scheme: LandmarkScheme)
 
     size = sums(fresh)
     ratio = sums(fresh * relative) / size
-    scatter = float((fresh * (relative - 1) ** 2).sum() / fresh.sum())
+    scatter = max(float((fresh * (relative - 1) ** 2).sum() / fresh.sum()), 1e-12)
     # Of the logarithm of a standard deviation, half that of a variance.
     found, error = np.log(np.maximum(ratio, 1e-6)) / 2, np.sqrt(scatter / size) / 2
     precision = error**-2

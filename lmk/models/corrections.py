@@ -132,9 +132,7 @@ class ShapeCorrection(Correction):
         self.register_buffer("directions", torch.zeros(2 * landmarks, 2 * landmarks))  # those that are used, then none
         self.register_buffer("spread", torch.zeros(2 * landmarks))
         self.known: Tensor
-        self.register_buffer(
-            "known", torch.ones(landmarks, dtype=torch.bool)
-        )  # a landmark without a label has no place
+        self.register_buffer("known", torch.ones(landmarks, dtype=torch.bool))  # no label has the others
 
     def study(self, points: NDArray[np.float64]) -> None:
         """Make the point distribution model."""
@@ -161,9 +159,8 @@ class ShapeCorrection(Correction):
         """(B, K, 2) the likeliest shapes for readings, (B, K, 2), with covariances, (B, K, 2, 2)."""
         count = int((self.spread > 0).sum())
         mean = self.mean.double()
-        ways = (
-            self.directions[:count].double().view(count, 2, len(mean)).transpose(1, 2)
-        )  # (C, K, 2): x of all, y of all
+        flat = self.directions[:count].double()  # x of all, then y of all
+        ways = flat.view(count, 2, len(mean)).transpose(1, 2)  # (C, K, 2)
         hold = torch.diag(1 / self.spread[:count].double().clamp(min=1e-6) ** 2)
         precision = torch.linalg.inv(covariance.double()) * self.known[:, None, None]
         shape = mean.expand(len(read), -1, -1)
