@@ -222,6 +222,7 @@ def tiny(monkeypatch, small):
     for module in (runs, ablations):
         monkeypatch.setattr(module, "COUNT", 10)
     monkeypatch.setattr(runs, "ROUNDS", 2)
+    monkeypatch.setattr(runs, "EPOCH", 10)
 
 
 def test_a_cell_of_the_downstream_bench_is_a_network_and_its_errors(tiny, tmp_path, every_peak_counts):
@@ -234,31 +235,45 @@ def test_a_cell_of_the_downstream_bench_is_a_network_and_its_errors(tiny, tmp_pa
         assert cell["errors"]["truth"] != cell["errors"]["human"]
 
 
-def test_the_ablations_run_and_their_page_has_every_table(tiny, tmp_path, every_peak_counts):
+def test_the_ablations_run_and_their_page_has_every_table(tiny, tmp_path, every_peak_counts, monkeypatch):
     from bench.ablations import __main__ as ablations
     from bench.ablations.page import write_page as write_ablations
-    from bench.downstream.__main__ import make_cell
+    from bench.downstream import __main__ as downstream
 
     cells = []
     for experiment, variant in (
-        ("update", "baseline"), ("update", "updated"), ("update", "true"), ("lambda", "0.1"), ("template", "1"),
-        ("stop", "2"),
+        ("update", "baseline"), ("update", "updated"), ("update", "true"), ("stop", "2"),
     ):  # fmt: skip
         cell = ablations.make_cell(experiment, variant, 3, tmp_path)
         assert len(cell["errors"]) == 3
         assert all(np.isfinite(list(errors.values())).all() for errors in cell["errors"])
         cells.append(cell)
-    for labels in ("human", "refined"):
-        make_cell("default", 10, "hourglass", labels, 3, tmp_path)
-    cells += [ablations.make_cell("correction", variant, 3, tmp_path) for variant in ("human none", "refined pca")]
-    assert cells[-1]["by_images"]["clean"] != cells[-1]["by_images"]["occluded"]
-    assert cells[-1]["milliseconds"] > 0
+    assert cells[0]["labels"][2]["mean"] == cells[0]["labels"][0]["mean"] > 1 > cells[2]["labels"][0]["mean"]
+    assert cells[1]["labels"][2]["mean"] != cells[1]["labels"][1]["mean"]
+    searched = [
+        ablations.make_cell(*place, 3, tmp_path) for place in (("lambda", "0"), ("lambda", "0.1"), ("template", "1"))
+    ]
+    assert (
+        len({cell["labels"]["mean"] for cell in searched}) == len({cell["errors"]["truth"] for cell in searched}) == 3
+    )
+    assert searched[0]["labels"] == cells[0]["labels"][0]  # nothing is searched
+    monkeypatch.setattr(downstream, "RESULTS", tmp_path)
+    variants = ("human none", "refined pca", "human ghcu", "human ghcu clear", "human none coarsely")
+    corrected = {variant: ablations.make_cell("correction", variant, 3, tmp_path) for variant in variants}
+    assert (tmp_path / "downstream" / "default_10_hourglass_refined_3.json").is_file()
+    found = {variant: cell["by_images"] for variant, cell in corrected.items()}
+    for same, other in (("human ghcu", "human ghcu clear"), ("human none", "human none coarsely")):
+        assert found[same] != found[other]  # what was seen made a difference
+    assert len({errors["truth"] for errors in found["refined pca"].values()}) == 3
+    assert corrected["refined pca"]["milliseconds"] > 0
+    cells += [*searched, *corrected.values()]
 
     write_ablations(cells, tmp_path)
 
     text = (tmp_path / "ablations.md").read_text()
     assert text.count("Not run yet") == 0
-    assert "<svg" in (tmp_path / "images" / "ablations_error.svg").read_text()
+    for chart in ("error", "loss", "stop", "search"):
+        assert "<svg" in (tmp_path / "images" / f"ablations_{chart}.svg").read_text()
 
 
 def test_the_injected_spread_is_that_of_the_noise(human):

@@ -49,6 +49,22 @@ def test_a_heatmap_without_a_peak_is_no_position(small):
     assert model.to_heatmap(somewhere).tolist() == pytest.approx([20, 10], abs=0.1)
 
 
+def test_a_map_that_star_has_taught_is_read_by_its_mean(small):
+    drawn = torch.full((1, 1, small.model.heatmap_size, small.model.heatmap_size), -30.0)
+    drawn[0, 0, 10, 5], drawn[0, 0, 10, 25] = 2.0, 1.0  # two peaks, which a window keeps apart
+
+    places = {
+        loss: build_model(small.model.model_copy(update={"loss": loss}), load_scheme("ibug68"), 0)
+        for loss in ("cross_entropy", "star")
+    }
+    read = {loss: model.to_heatmap(model.decode(drawn.flatten(2).log_softmax(-1).view_as(drawn)))[0, 0].tolist()
+            for loss, model in places.items()}  # fmt: skip
+
+    assert read["cross_entropy"] == pytest.approx([5, 10], abs=1e-3)
+    share = 1 / (1 + np.e)
+    assert read["star"] == pytest.approx([5 + 20 * share, 10], abs=1e-3)
+
+
 def test_a_checkpoint_of_another_scheme_is_refused(small, tmp_path):
     wflw, ibug = load_scheme("wflw98"), load_scheme("ibug68")
     save_model(build_model(small.model, wflw, 0), wflw, {}, CURVE, tmp_path / "model")

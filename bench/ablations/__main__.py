@@ -17,25 +17,43 @@ import torch
 
 from bench.ablations import runs
 from bench.ablations.page import write_page
-from bench.ablations.runs import COUNT, NOISE, Setting, alternation, corrected, errors, milliseconds, setting, spoilt
+from bench.ablations.runs import (
+    COUNT,
+    NOISE,
+    Setting,
+    alternation,
+    corrected,
+    errors,
+    milliseconds,
+    scratch,
+    searched,
+    setting,
+    spoilt,
+)
+from bench.downstream import __main__ as downstream
 from bench.downstream.__main__ import RESULTS, SEEDS
-from bench.downstream.__main__ import recipe as downstream_recipe
+from bench.label_truth import rivals
 from bench.label_truth.__main__ import profile
 from lmk.models import load_model
 from lmk.models.corrections import Correction
 from lmk.store import digest_of, write_json
 
-WEIGHTS = (0.01, 0.05, 0.1, 0.3, 0.5, 1.0)  # Table 5; 0 is the baseline there
-TEMPLATES = (1, 7, 11, 15, 19, 25)  # Table 6
+WEIGHTS = (0, 0.01, 0.05, 0.1, 0.3, 0.5, 1.0)  # Table 5; 0 is the baseline there
+TEMPLATES = (1, 11, 25)  # Table 6; 19 is in Table 5, and 7 and 15 are 1 and 11 in whole pixels of our heatmaps
 STOPS = (2, 4, 6, 8)  # Figure 8; 0 is the baseline, 10 the alternation itself
-UNITS = ("ghcu", "pca", "shaped", "upright")
+UNITS = ("none", "ghcu", "pca", "shaped", "upright")
+# Tried on human labels alone: a unit that sees no coarse images, and detectors that do.
+OTHERS = ("ghcu clear", "none coarsely", "pca coarsely")
 IMAGES = ("clean", "occluded", "coarse")
 VARIANTS = {
-    "update": ("baseline", "not updated", "updated", "consensus", "true"),
     "lambda": tuple(str(weight) for weight in WEIGHTS),
     "template": tuple(str(size) for size in TEMPLATES),
+    "update": ("baseline", "not updated", "updated", "consensus", "true"),
     "stop": tuple(str(rounds) for rounds in STOPS),
-    "correction": tuple(f"{labels} {unit}" for labels in ("human", "refined") for unit in ("none", *UNITS)),
+    "correction": (
+        *(f"{labels} {unit}" for labels in ("human", "refined") for unit in UNITS),
+        *(f"human {other}" for other in OTHERS),
+    ),
 }
 
 
@@ -51,10 +69,12 @@ def valid(cell: dict[str, Any]) -> bool:
 
 def recipe(experiment: str) -> str:
     """A short name for what has a say in an experiment beside the profile."""
+    learnt = {labels: downstream.recipe("hourglass", labels) for labels in ("human", "refined")}
     if experiment == "correction":
-        learnt = {labels: downstream_recipe("hourglass", labels) for labels in ("human", "refined")}
-        return digest_of(NOISE, COUNT, runs.LEARNT, list(runs.COVERED), runs.COARSE, learnt)
-    return digest_of(NOISE, COUNT, runs.ROUNDS, runs.SLOWER)
+        return digest_of(NOISE, COUNT, runs.LEARNT, list(runs.COVERED), runs.COARSE, Correction.coarse, learnt)
+    if experiment in ("lambda", "template"):
+        return digest_of(NOISE, COUNT, rivals.PAPER, learnt["human"])
+    return digest_of(NOISE, COUNT, rivals.PAPER, runs.ROUNDS, runs.EPOCH, runs.SLOWER)
 
 
 def make_cell(experiment: str, variant: str, seed: int, work: Path) -> dict[str, Any]:
@@ -69,8 +89,8 @@ def make_cell(experiment: str, variant: str, seed: int, work: Path) -> dict[str,
             "consensus": lambda: alternation(here, out, refiner="consensus"),
             "true": lambda: alternation(here, out, refiner="keep", teach_truth=True),
         }[variant](),
-        "lambda": lambda: alternation(here, out, prior_weight=float(variant)),
-        "template": lambda: alternation(here, out, template=float(variant)),
+        "lambda": lambda: searched(here, float(variant), rivals.PAPER["template"], out, work / ".work"),
+        "template": lambda: searched(here, rivals.PAPER["prior_weight"], float(variant), out, work / ".work"),
         "stop": lambda: alternation(here, out, updates=int(variant)),
         "correction": lambda: _correction(here, variant, seed, work),
     }
@@ -81,19 +101,25 @@ def make_cell(experiment: str, variant: str, seed: int, work: Path) -> dict[str,
 
 def _correction(here: Setting, variant: str, seed: int, work: Path) -> dict[str, Any]:
     """A detector that learnt human labels, or one that learnt refined ones, with and without a unit on top."""
-    labels, unit = variant.split()
-    # From scratch on either, as long, and by bench.downstream: what the paper calls HGs, and HGs + SA.
-    detector = work / "models" / f"{NOISE}-{COUNT}-hourglass-{labels}-{seed}"
-    if not detector.is_dir():
-        raise SystemExit(f"correction needs the detectors of bench.downstream --noise {NOISE} --count {COUNT}, seed "
-                         f"{seed}; make those cells first")  # fmt: skip
+    labels, unit, *how = variant.split()
+    learnt = here.paths.annotations("i00" if labels == "human" else here.params.refine.last)
+    target = work / "models" / f"correction-{variant.replace(' ', '-')}-{seed}"
+    if "coarsely" in how:  # a detector that has seen coarse images itself
+        detector = work / "models" / f"coarsely-{labels}-{seed}"
+        scratch(here, learnt, detector, work / ".work" / "coarsely", coarse=Correction.coarse)
+    else:  # from scratch on either, as long, and by bench.downstream: what the paper calls HGs, and HGs + SA
+        detector = work / "models" / f"{NOISE}-{COUNT}-hourglass-{labels}-{seed}"
+        if not detector.is_dir():
+            cell = downstream.make_cell(NOISE, COUNT, "hourglass", labels, seed, work)
+            write_json(cell, downstream.cell_path(NOISE, COUNT, "hourglass", labels, seed))
     model = load_model(detector, here.tested.scheme)
     if unit != "none":
-        target = work / "models" / f"correction-{labels}-{unit}-{seed}"
-        learnt = here.paths.annotations("i00" if labels == "human" else here.params.refine.last)
-        model = corrected(here, unit, detector, learnt, target, work / ".work")
+        coarse = 0.0 if "clear" in how else Correction.coarse
+        model = corrected(here, unit, detector, learnt, target, work / ".work" / " ".join(how), coarse)
     found: dict[str, Any] = {
-        "by_images": {how: errors(here, model, here.crops if how == "clean" else spoilt(here, how)) for how in IMAGES}
+        "by_images": {
+            images: errors(here, model, spoilt(here, images) if images != "clean" else None) for images in IMAGES
+        }
     }
     if isinstance(model, Correction):
         found["milliseconds"] = milliseconds(here, model)

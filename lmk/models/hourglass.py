@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from lmk.config import HourglassParams
-from lmk.kernels.heatmap import chi_square, cross_entropy, expected_position, log_probabilities, star
+from lmk.kernels.heatmap import chi_square, cross_entropy, expected_position, log_probabilities, moments, star
 
 LOSSES = {"cross_entropy": cross_entropy, "chi_square": chi_square, "star": star}
 PEAK = 0.1  # least part of a heatmap's mass around its highest pixel; a flat one has 0.02 there
@@ -142,7 +142,10 @@ class StackedHourglass(nn.Module):
         return self.from_heatmap(self._peaks(log_maps)[0])
 
     def _peaks(self, log_maps: Tensor) -> tuple[Tensor, Tensor]:
-        return expected_position(log_maps, radius=max(2, round(3 * self.sigma)))
+        place, mass = expected_position(log_maps, radius=max(2, round(3 * self.sigma)))
+        if self.params.loss == "star":  # which has taught the mean of the whole map
+            place = moments(log_maps)[0]
+        return place, mass
 
     def to_heatmap(self, points: Tensor) -> Tensor:
         """Parts of the crop to heatmap pixels."""
