@@ -13,7 +13,10 @@ import json
 from pathlib import Path
 from typing import Any
 
+import altair as alt
 import numpy as np
+import pandas as pd
+import vl_convert
 
 from bench.downstream.__main__ import RESULTS, SEEDS, cleaned
 from bench.downstream.data import COUNTS, NOISES, SIDE, part, render
@@ -26,6 +29,9 @@ from lmk.store import read_annotations, replacing, write_json
 from lmk.synth.noise import ANNOTATORS, CORNERS, annotator_name, contour_of, slides
 from lmk.synth.noise import NOISES as MODELS
 
+DIRECTIONS = ("along", "across")
+NEAR = 0.15  # what is asked for, in parts of the injected spread
+
 
 def main() -> None:
     """Clean what is not clean yet, compare, write the page."""
@@ -34,11 +40,12 @@ def main() -> None:
     parser.add_argument("--noise", choices=NOISES, action="append", help="only this one (may be repeated)")
     parser.add_argument("--count", type=int, choices=COUNTS, default=500, help="faces (default 500)")
     parser.add_argument("--seed", type=int, action="append", help=f"only this one (default: {SEEDS})")
+    parser.add_argument("--page", action="store_true", help="compare nothing, only write the page")
     options = parser.parse_args()
     params = load_params(default_profile(), ["data.scheme=ibug68"])
     kept = RESULTS / "ambiguity.json"
     rows = {place(row): row for row in (json.loads(kept.read_text()) if kept.is_file() else [])}
-    for noise in options.noise or NOISES:
+    for noise in [] if options.page else options.noise or NOISES:
         for seed in options.seed or SEEDS:
             pool = render(noise, seed, options.work, Progress("drawing faces", "faces"))
             folder = part(pool, 0, options.count, options.work / f"{noise}-{options.count}-{seed}")
@@ -48,10 +55,8 @@ def main() -> None:
             row = {"noise": noise, "faces": options.count, "seed": seed, "profile": profile()}
             rows[place(row)] = {**row, **compared(found, human, noise, seed)}
             print(rows[place(row)], flush=True)
-            ordered = [rows[key] for key in sorted(rows)]
-            write_json(ordered, kept)
-            with replacing(RESULTS / "ambiguity.md") as temporary:
-                temporary.write_text(page([row for row in ordered if row["profile"] == profile()]), encoding="utf-8")
+            write_json([rows[key] for key in sorted(rows)], kept)
+    write_page([rows[key] for key in sorted(rows) if rows[key]["profile"] == profile()], RESULTS)
 
 
 def place(row: dict[str, Any]) -> tuple[int, int, int]:
@@ -63,7 +68,7 @@ def compared(found: list[Ambiguity], human: AnnotationSet, noise: str, seed: int
     """Estimates in parts of what was injected, over all landmarks and both directions."""
     injected = spread_of(human, noise, seed)
     result: dict[str, Any] = {}
-    for column, direction in enumerate(("along", "across")):
+    for column, direction in enumerate(DIRECTIONS):
         values = np.array([getattr(row, direction) for row in found])
         ratio = values[:, 0] / injected[:, column]
         held = (values[:, 1] <= injected[:, column]) & (injected[:, column] <= values[:, 2])
@@ -71,7 +76,7 @@ def compared(found: list[Ambiguity], human: AnnotationSet, noise: str, seed: int
             "median_ratio": round(float(np.median(ratio)), 3),
             "p5": round(float(np.quantile(ratio, 0.05)), 3),
             "p95": round(float(np.quantile(ratio, 0.95)), 3),
-            "within_15": round(100 * float((abs(ratio - 1) <= 0.15).mean()), 1),
+            "within_15": round(100 * float((abs(ratio - 1) <= NEAR).mean()), 1),
             "covered": round(100 * float(held.mean()), 1),
         }
     return result
@@ -96,6 +101,43 @@ def spread_of(human: AnnotationSet, noise: str, seed: int) -> Any:
     return square * np.sqrt(np.stack([along, across], -1))
 
 
+def write_page(rows: list[dict[str, Any]], folder: Path) -> None:
+    """Write ambiguity.md and its plot."""
+    (folder / "images").mkdir(parents=True, exist_ok=True)
+    if rows:
+        with replacing(folder / "images" / "ambiguity.svg") as temporary:
+            temporary.write_text(vl_convert.vegalite_to_svg(chart(rows).to_json()) + "\n", encoding="utf-8")
+    with replacing(folder / "ambiguity.md") as temporary:
+        temporary.write_text(page(rows), encoding="utf-8")
+
+
+def chart(rows: list[dict[str, Any]]) -> Any:
+    """Of every row, the middle and 90 % of all landmarks' ratios, over the band that was asked for."""
+    table = pd.DataFrame(
+        {
+            "set": f"{row['noise']} {row['faces']}, seed {row['seed']}",
+            "noise": row["noise"],
+            "direction": direction,
+            **{name: row[direction][name] for name in ("median_ratio", "p5", "p95")},
+        }
+        for row in rows
+        for direction in DIRECTIONS
+    )
+    base = alt.Chart(table).encode(
+        y=alt.Y("set:N", title=None, sort=None), color=alt.Color("noise:N", sort=list(NOISES), legend=None)
+    )
+    where = alt.Scale(domain=[0.7, 1.4], zero=False)
+    band = alt.Chart(table).mark_rect(color="#eeeeee").encode(x=alt.datum(1 - NEAR), x2=alt.datum(1 + NEAR))
+    spans = base.mark_rule().encode(x=alt.X("p5:Q", title="found / injected", scale=where), x2="p95:Q")
+    points = base.mark_point(filled=True, size=60).encode(x=alt.X("median_ratio:Q", scale=where))
+    return (
+        alt.layer(band, spans, points)
+        .properties(width=300, height=alt.Step(18))
+        .facet(column=alt.Column("direction:N", title=None, sort=list(DIRECTIONS)))
+        .configure(background="white")
+    )
+
+
 def page(rows: list[dict[str, Any]]) -> str:
     """The table."""
     lines = [
@@ -105,11 +147,13 @@ def page(rows: list[dict[str, Any]]) -> str:
         "`lmk ambiguity` says of each of 68 landmarks against the one that was injected, along contours and across "
         "them.  *Within 15 %*: how many landmarks; *covered*: how many intervals of 95 % hold the injected spread.",
         "",
+        "![found and injected spreads](images/ambiguity.svg)",
+        "",
         "| noise | faces | seed | direction | found / injected | 5 % to 95 % of landmarks | within 15 % | covered |",
         "|---|---:|---:|---|---:|---|---:|---:|",
     ]
     for row in rows:
-        for direction in ("along", "across"):
+        for direction in DIRECTIONS:
             found = row[direction]
             lines.append(
                 f"| {row['noise']} | {row['faces']} | {row['seed']} | {direction} | {found['median_ratio']:.3f} "

@@ -276,8 +276,8 @@ def test_the_ablations_run_and_their_page_has_every_table(tiny, tmp_path, every_
         assert "<svg" in (tmp_path / "images" / f"ablations_{chart}.svg").read_text()
 
 
-def test_the_injected_spread_is_that_of_the_noise(human):
-    from bench.ambiguity import page, spread_of
+def test_the_injected_spread_is_that_of_the_noise(human, tmp_path):
+    from bench.ambiguity import spread_of, write_page
 
     spread = spread_of(human, "default-clean", 77)
     unit = 128 / human.boxes[:, 2]  # of the bench's faces; these are half as large
@@ -290,4 +290,6 @@ def test_the_injected_spread_is_that_of_the_noise(human):
     assert (by_many[:17, 0] > spread[:17, 0]).all()
     np.testing.assert_allclose(by_many[:, 1], spread[:, 1])
     numbers = {"median_ratio": 1.0, "p5": 0.9, "p95": 1.1, "within_15": 100.0, "covered": 95.0}
-    assert "| double |" in page([{"noise": "double", "faces": 5, "seed": 1, "along": numbers, "across": numbers}])
+    write_page([{"noise": "double", "faces": 5, "seed": 1, "along": numbers, "across": numbers}], tmp_path)
+    assert "| double |" in (tmp_path / "ambiguity.md").read_text()
+    assert "double 5, seed 1" in (tmp_path / "images" / "ambiguity.svg").read_text()

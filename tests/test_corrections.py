@@ -113,9 +113,10 @@ def test_a_landmark_that_no_label_has_bends_no_shape(small):
 def test_the_fit_is_the_least_of_what_it_is_to_make_least(shape_model):
     """The same sum, written out and given to an optimiser that knows nothing of turns."""
     random = np.random.default_rng(1)
-    read = shapes_of(1)[0] * 16 + 16 + random.normal(0, 0.5, (12, 2))
-    root = random.normal(0, 0.4, (12, 2, 2))
-    covariance = root @ root.transpose(0, 2, 1) + 0.1 * np.eye(2)
+    # Readings so far off and so unsure that what holds shapes back has as much say as they, and turns take rounds.
+    read = shapes_of(1)[0] * 16 + 16 + random.normal(0, 2.5, (12, 2))
+    root = random.normal(0, 2.0, (12, 2, 2))
+    covariance = root @ root.transpose(0, 2, 1) + 0.5 * np.eye(2)
     count = int((shape_model.spread > 0).sum())
     mean = shape_model.mean.double().numpy()
     ways = shape_model.directions[:count].double().numpy().reshape(count, 2, 12).transpose(0, 2, 1)
@@ -145,7 +146,7 @@ def test_the_fit_is_the_least_of_what_it_is_to_make_least(shape_model):
 
     found = shape_model.fit(torch.from_numpy(read)[None], torch.from_numpy(covariance)[None])[0].numpy()
 
-    assert sum_of(found) == pytest.approx(least, rel=0.02)
+    assert sum_of(found) == pytest.approx(least, rel=1e-3)
 
 
 def test_covariances_of_heatmaps_are_those_of_what_was_drawn():
