@@ -19,7 +19,7 @@ from lmk.ledger import accepted
 from lmk.progress import Progress
 from lmk.refine.iteration import run_iteration
 from lmk.scheme import load_scheme
-from lmk.store import read_annotations, remove, write_annotations, write_json
+from lmk.store import alone, read_annotations, remove, write_annotations, write_json
 from lmk.truth import read_truth
 from lmk.validation import enforce
 from lmk.workspace import Workspace
@@ -31,6 +31,11 @@ def clean(source: Path, params: Params, out: Path) -> Workspace:
     Run it again after a kill, and it goes on: a network that is there and was trained on these very labels with these
     very parameters is not trained again.
     """
+    with alone(out):
+        return _clean(source, params, out)
+
+
+def _clean(source: Path, params: Params, out: Path) -> Workspace:
     paths = Workspace(out)
     images = image_root(source)
     scheme = load_scheme(params.data.scheme)

@@ -7,6 +7,7 @@ the key `lmk`; there are no time stamps, because they would make every later sta
 from __future__ import annotations
 
 import errno
+import fcntl
 import hashlib
 import json
 import os
@@ -27,6 +28,7 @@ from lmk.scheme import LandmarkScheme, parse_scheme
 
 VERSION = 1
 _KEY = b"lmk"
+LOCK = ".lock"
 _ROUND = 64  # parts of a pixel
 _TYPES = {
     "string": pa.string(),
@@ -64,6 +66,22 @@ def replacing(path: Path) -> Iterator[Path]:
     finally:
         remove(temporary)
         remove(old)
+
+
+@contextmanager
+def alone(folder: Path) -> Iterator[None]:
+    """Keep a folder to this process while the block runs; a kill gives it free again."""
+    folder.mkdir(parents=True, exist_ok=True)
+    with (folder / LOCK).open("wb") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as cause:
+            raise DataError(
+                f"{folder}: another process is at work there; wait for it, or name another folder"
+            ) from cause
+        except OSError:  # a file system that knows no locks
+            pass
+        yield
 
 
 def remove(path: Path) -> None:

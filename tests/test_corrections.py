@@ -276,6 +276,17 @@ def test_a_correction_learns_to_leave_no_point_far_out(trained, rendered, human,
     assert missed(tmp_path / "ghcu") < 0.7 * missed(beneath)
 
 
+def test_a_unit_that_compares_images_refuses_to_see_one_at_a_time(trained, rendered, human, small, tmp_path):
+    folder, crops, beneath = trained
+
+    with pytest.raises(ModelError, match=r"batches of two images or more; raise training\.batch"):
+        fit(
+            folder / "i00.parquet", rendered / "faces", CorrectionParams(kind="shaped", detector=small.model),
+            small.training.model_copy(update={"batch": 1}), small.augmentation, tmp_path / "shaped", tmp_path / "work",
+            "shaped", start=beneath, crops=crops,
+        )  # fmt: skip
+
+
 @pytest.mark.parametrize("kind", CORRECTIONS)
 def test_a_correction_with_nothing_to_learn_from_is_refused(trained, rendered, human, small, tmp_path, kind):
     _, crops, beneath = trained

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 
 import numpy as np
 import pandas as pd
@@ -13,7 +15,7 @@ import pytest
 from lmk.annotations import EVIDENCE, AnnotationSet, default_boxes, make_set
 from lmk.errors import DataError, FormatError, SchemeError
 from lmk.scheme import parse_scheme
-from lmk.store import digest_of, read_annotations, replacing, write_annotations
+from lmk.store import alone, digest_of, read_annotations, replacing, write_annotations
 
 WING = parse_scheme('{"name": "wing", "points": 3, "contours": [[0, 1, 2]]}', "wing")
 
@@ -140,6 +142,19 @@ def test_a_folder_is_replaced_as_a_whole(tmp_path):
             (temporary / content).write_text(content)
 
     assert [path.name for path in (tmp_path / "folder").iterdir()] == ["new"]
+
+
+def test_a_folder_is_one_process_s_at_a_time(tmp_path):
+    script = f"from pathlib import Path; from lmk.store import alone\nwith alone(Path({str(tmp_path)!r})): print('in')"
+
+    def other():
+        return subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, timeout=120, check=False)
+
+    with alone(tmp_path):
+        refused = other()
+    assert "another process is at work there" in refused.stderr
+    assert "in" not in refused.stdout.split()
+    assert other().stdout.split() == ["in"]
 
 
 @pytest.mark.parametrize(

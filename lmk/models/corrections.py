@@ -22,6 +22,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from lmk.config import CorrectionParams
+from lmk.errors import ModelError
 from lmk.kernels.heatmap import moments
 from lmk.kernels.shape import shape_space
 from lmk.models.hourglass import StackedHourglass
@@ -197,6 +198,12 @@ class ShapedCorrection(ShapeCorrection):
         self.head = _head(WIDER, landmarks)
         self.usual: Tensor
         self.register_buffer("usual", torch.zeros(landmarks, 2))
+
+    def loss(self, images: Tensor, points: Tensor, weight: Tensor) -> Tensor:
+        """Mean distance in parts of the crop."""
+        if len(images) < 2:
+            raise ModelError("shaped needs batches of two images or more; raise training.batch")
+        return super().loss(images, points, weight)
 
     def study(self, points: NDArray[np.float64]) -> None:
         """Make the point distribution model, and see where points are in the crop."""
