@@ -47,16 +47,16 @@ WHY = [
     "itself.  *Shorter* says by how many % contours are drawn to their middles, in the detector and in the labels.",
     "",
     "The training loss has the order of Figure 6.  The test error has not that of Figure 7, and the columns say why.  "
-    "It is not the number of epochs, nor their rate: on true labels the same ten epochs gain.  One search says what "
-    "the paper says, its labels are much nearer to the truth than the human ones, and a network that learns them from "
-    "scratch is better (Tables 5 and 6).  But a detector draws contours a little shorter than its labels have them: "
-    "points of eyes and lips lie three pixels of a heatmap apart, maps of the ends have a tail towards their "
-    "neighbours, and so have patches that a search compares.  Labels that follow the detector take that over, the "
-    "next epoch starts from there, and rounds add up.  True and human labels hold the contours (*true*, *baseline*); a "
-    "search that starts from human points every time holds them for a while (*not updated*, *consensus*).  The "
-    "paper's detector is larger, sees 256 pixels, and has a prior only in lambda, too; the paper measures against "
-    "human labels, where a bias that is small beside their noise shows little.  `lmk clean` therefore searches from "
-    "human points every time, teaches its detectors human labels, and trains them at full rate.",
+    "It is not the number of epochs, nor their rate: on true labels the same ten epochs gain.  Nor is one search "
+    "wrong: what it finds is much nearer to the truth than the human labels, and a network that learns it from "
+    "scratch is better (Tables 5 and 6).  But both make contours a little shorter.  Points of eyes and lips lie three "
+    "pixels of a heatmap apart; the map of one at an end has a tail towards the others, its mean lies further in than "
+    "its peak, and so does the patch that a search finds best; a detector that learns the result draws it so, and the "
+    "next search starts from there.  Rounds add up, where true and human labels would hold the contours (*true*, "
+    "*baseline*), and a search that starts from human points every time holds them in part (*not updated*, "
+    "*consensus*).  Whether the paper's larger detector, on images of 256 pixels, keeps them longer we have not "
+    "measured.  `lmk clean` searches from human points every time and teaches its detectors human labels: its rounds "
+    "add nothing up.",
 ]
 
 Cells = Mapping[tuple[str, str], Sequence[dict[str, Any]]]
@@ -173,7 +173,7 @@ def _gains_of_search(cells: Cells) -> list[dict[str, Any]]:
                     "of": title,
                     "value": variant,
                     "place": place,
-                    "gain, %": 100 * (base - error) / base,
+                    "gain": 100 * (base - error) / base,
                     "measured": name,
                 }
                 for name, (error, base) in found.items()
