@@ -46,17 +46,17 @@ WHY = [
     "*Consensus* searches as `lmk clean` does, but updates the detector as the paper does; *true* teaches the truth "
     "itself.  *Shorter* says by how many % contours are drawn to their middles, in the detector and in the labels.",
     "",
-    "The training loss has the order of Figure 6.  The test error has not that of Figure 7, and the columns say why.  "
-    "It is not the number of epochs, nor their rate: on true labels the same ten epochs gain.  Nor is one search "
+    "The training loss has the order of Figure 6.  The test error has not that of Figure 7, and the columns say why."
+    "  It is not the number of epochs, nor their rate: on true labels the same ten epochs gain.  Nor is one search "
     "wrong: what it finds is much nearer to the truth than the human labels, and a network that learns it from "
-    "scratch is better (Tables 5 and 6).  But both make contours a little shorter.  Points of eyes and lips lie three "
-    "pixels of a heatmap apart; the map of one at an end has a tail towards the others, its mean lies further in than "
-    "its peak, and so does the patch that a search finds best; a detector that learns the result draws it so, and the "
-    "next search starts from there.  Rounds add up, where true and human labels would hold the contours (*true*, "
-    "*baseline*), and a search that starts from human points every time holds them in part (*not updated*, "
-    "*consensus*).  Whether the paper's larger detector, on images of 256 pixels, keeps them longer we have not "
-    "measured.  `lmk clean` searches from human points every time and teaches its detectors human labels: its rounds "
-    "add nothing up.",
+    "scratch is better (Tables 5 and 6).  But the first epoch on sharper labels, true ones too, makes contours "
+    "shorter.  Points of eyes and lips lie three pixels of a heatmap apart, and narrowing maps may do it towards each"
+    " other first.  On true labels that goes away again.  Labels that follow the detector take it over, the next "
+    "search starts from there, and rounds add up; a search that starts from human points every time holds them in "
+    "part (*not updated*, *consensus*).  Trained from scratch in every round, networks keep contours longer, but what"
+    " each gets wrong stays in the labels all the same ([decision 0010](../decisions/0010-an-epoch-of-the-paper.md))."
+    "  Whether the paper's larger detector, on images of 256 pixels, does better we have not measured.  `lmk clean` "
+    "searches from human points every time and teaches its detectors human labels: its rounds add nothing up.",
 ]
 
 Cells = Mapping[tuple[str, str], Sequence[dict[str, Any]]]
