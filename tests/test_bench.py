@@ -17,7 +17,7 @@ from bench.label_truth.measures import average_precision, single_ceiling
 from bench.label_truth.page import write_page
 from bench.label_truth.rivals import shape_projection
 from lmk.annotations import AnnotationSet, make_set
-from lmk.evaluation import is_gross
+from lmk.evaluation import is_gross, normalisers
 from lmk.ingest import ingest
 from lmk.scheme import load_scheme, parse_scheme
 from tests.conftest import ROOT
@@ -196,7 +196,8 @@ def test_seeds_that_disagree_make_a_wide_interval():
 
     gain, low, high = row["gain"]
     assert low < -20 < gain < 35 < high  # one seed gains 37 %, the other loses 25 %
-    assert row["verdict"] == "only more annotators help"
+    assert [low, high] == pytest.approx(gain + np.array([-1, 1]) * 12.706 * 62.5 / 2, rel=0.02)  # Student's t
+    assert row["verdict"] == "not certain"
 
 
 def test_a_row_without_all_three_labels_is_not_shown(tmp_path):
@@ -274,6 +275,30 @@ def test_the_ablations_run_and_their_page_has_every_table(tiny, tmp_path, every_
     assert text.count("Not run yet") == 0
     for chart in ("error", "loss", "stop", "search"):
         assert "<svg" in (tmp_path / "images" / f"ablations_{chart}.svg").read_text()
+
+
+def test_labels_miss_by_what_they_were_moved_and_gross_errors_do_not_count(rendered, human):
+    from bench.ablations.runs import bias, label_errors, shorter
+
+    truth = read_truth(human, rendered)
+    points, unit = truth.points.copy(), normalisers(truth)["interocular"]
+    for contour in ([36, 37, 38, 39, 40, 41], list(range(17))):
+        points[:, contour] = 0.9 * points[:, contour] + 0.1 * points[:, contour].mean(1, keepdims=True)
+    alone = replace(truth.scheme, contours=((36, 37, 38, 39, 40, 41), tuple(range(17))))
+    known = AnnotationSet(truth.table, alone, {})
+    assert shorter(points, known) == pytest.approx(10, abs=1e-2)
+
+    moved = truth.points + 0.05 * unit[:, None, None] * [0.6, 0.8]
+    assert bias(moved, truth) == pytest.approx(5, abs=1e-3)
+    assert shorter(moved, truth) == pytest.approx(0, abs=1e-3)
+
+    gross = np.full(truth.points.shape[:2], None, object)
+    gross[0] = "swapped"
+    marked = AnnotationSet(truth.table.assign(gross=gross.ravel()), truth.scheme, {})
+    moved[0] = moved[0, ::-1]
+    found = label_errors(truth.moved(moved, 0, {}, {}), marked)
+    assert found["mean"] == found["bias"] == pytest.approx(5, abs=1e-2)
+    assert found["shorter"] == pytest.approx(0, abs=1e-2)
 
 
 def test_the_injected_spread_is_that_of_the_noise(human, tmp_path):

@@ -49,20 +49,18 @@ def test_a_heatmap_without_a_peak_is_no_position(small):
     assert model.to_heatmap(somewhere).tolist() == pytest.approx([20, 10], abs=0.1)
 
 
-def test_a_map_that_star_has_taught_is_read_by_its_mean(small):
-    drawn = torch.full((1, 1, small.model.heatmap_size, small.model.heatmap_size), -30.0)
-    drawn[0, 0, 10, 5], drawn[0, 0, 10, 25] = 2.0, 1.0  # two peaks, which a window keeps apart
+def test_a_wide_map_is_read_by_its_mean_and_its_peak_apart_from_that(small):
+    model = build_model(small.model, load_scheme("ibug68"), 0)
+    assert 3 * model.sigma < 4 < 6 * model.sigma < 20  # pixels, of the two masses below
+    drawn = torch.full((1, 2, small.model.heatmap_size, small.model.heatmap_size), -30.0)
+    drawn[0, :, 10, 5] = 2.0
+    drawn[0, 0, 10, 9], drawn[0, 1, 10, 25] = 1.0, 1.0  # one of the noise, and one of something else
+    maps = drawn.flatten(2).log_softmax(-1).view_as(drawn)
 
-    places = {
-        loss: build_model(small.model.model_copy(update={"loss": loss}), load_scheme("ibug68"), 0)
-        for loss in ("cross_entropy", "star")
-    }
-    read = {loss: model.to_heatmap(model.decode(drawn.flatten(2).log_softmax(-1).view_as(drawn)))[0, 0].tolist()
-            for loss, model in places.items()}  # fmt: skip
+    meant, peaks = (model.to_heatmap(read(maps))[0].tolist() for read in (model.decode, model.peaks))
 
-    assert read["cross_entropy"] == pytest.approx([5, 10], abs=1e-3)
-    share = 1 / (1 + np.e)
-    assert read["star"] == pytest.approx([5 + 20 * share, 10], abs=1e-3)
+    assert peaks == [pytest.approx([5, 10], abs=1e-3)] * 2
+    assert meant == [pytest.approx([5 + 4 / (1 + np.e), 10], abs=1e-3), pytest.approx([5, 10], abs=1e-3)]
 
 
 def test_a_checkpoint_of_another_scheme_is_refused(small, tmp_path):

@@ -36,6 +36,7 @@ from bench.label_truth import rivals
 from bench.label_truth.__main__ import profile
 from lmk.models import load_model
 from lmk.models.corrections import Correction
+from lmk.models.hourglass import FAR
 from lmk.store import digest_of, write_json
 
 WEIGHTS = (0, 0.01, 0.05, 0.1, 0.3, 0.5, 1.0)  # Table 5; 0 is the baseline there
@@ -74,7 +75,7 @@ def recipe(experiment: str) -> str:
         return digest_of(NOISE, COUNT, runs.LEARNT, list(runs.COVERED), runs.COARSE, Correction.coarse, learnt)
     if experiment in ("lambda", "template"):
         return digest_of(NOISE, COUNT, rivals.PAPER, learnt["human"])
-    return digest_of(NOISE, COUNT, rivals.PAPER, runs.ROUNDS, runs.EPOCH, runs.SLOWER)
+    return digest_of(NOISE, COUNT, rivals.PAPER, runs.ROUNDS, runs.EPOCH, runs.SLOWER, FAR)
 
 
 def make_cell(experiment: str, variant: str, seed: int, work: Path) -> dict[str, Any]:

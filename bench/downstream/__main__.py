@@ -27,7 +27,9 @@ from lmk.clean import clean
 from lmk.config import HourglassParams, Params, ResNetParams, TrainingParams, default_profile, load_params
 from lmk.fitting import cut_crops, fit
 from lmk.inference import keep_memory, predict
+from lmk.kernels.heatmap import STAR_WIDTH
 from lmk.models import load_model
+from lmk.models.hourglass import FAR
 from lmk.progress import Progress
 from lmk.store import digest_of, write_annotations, write_json
 from lmk.workspace import Workspace
@@ -66,9 +68,10 @@ def valid(cell: dict[str, Any]) -> bool:
 
 
 def recipe(model: str, labels: str) -> str:
-    """A short name for a network and its budget."""
+    """A short name for a network, its budget, and how its maps are read."""
     params = load_params(default_profile(), ["data.scheme=ibug68"])
-    return digest_of(network(params, model, labels).model_dump(), budget(params, model).model_dump())
+    asked = network(params, model, labels)
+    return digest_of(asked.model_dump(), budget(params, model).model_dump(), FAR, STAR_WIDTH if labels == "star" else 0)
 
 
 def budget(params: Params, model: str) -> TrainingParams:

@@ -11,9 +11,12 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from lmk.config import HourglassParams
-from lmk.kernels.heatmap import chi_square, cross_entropy, expected_position, log_probabilities, moments, star
+from lmk.kernels.heatmap import chi_square, cross_entropy, expected_position, log_probabilities, star
 
 LOSSES = {"cross_entropy": cross_entropy, "chi_square": chi_square, "star": star}
+# Half the side of what counts of a heatmap, in sigmas of the target.  Maps of noisy labels are as wide as the noise,
+# and their mean is the better position; refinement asks for the peak.  See docs/decisions/0011-how-maps-are-read.md.
+NEAR, FAR = 3.0, 6.0
 PEAK = 0.1  # least part of a heatmap's mass around its highest pixel; a flat one has 0.02 there
 
 
@@ -134,18 +137,19 @@ class StackedHourglass(nn.Module):
 
     def locate(self, images: Tensor) -> Tensor:
         """(B, 3, S, S) to points (B, K, 2) in parts of the crop, NaN where a heatmap has no peak."""
-        place, mass = self._peaks(self.log_heatmaps(images))
+        place, mass = self._mean_within(NEAR, self.log_heatmaps(images))
         return self.from_heatmap(place).masked_fill(mass[..., None] < PEAK, torch.nan)
 
-    def decode(self, log_maps: Tensor) -> Tensor:
-        """Log-probabilities (B, K, H, H) to points (B, K, 2) in parts of the crop."""
-        return self.from_heatmap(self._peaks(log_maps)[0])
+    def peaks(self, log_maps: Tensor) -> Tensor:
+        """Log-probabilities (B, K, H, H) to the places of their peaks, (B, K, 2) in parts of the crop."""
+        return self.from_heatmap(self._mean_within(NEAR, log_maps)[0])
 
-    def _peaks(self, log_maps: Tensor) -> tuple[Tensor, Tensor]:
-        place, mass = expected_position(log_maps, radius=max(2, round(3 * self.sigma)))
-        if self.params.loss == "star":  # which has taught the mean of the whole map
-            place = moments(log_maps)[0]
-        return place, mass
+    def decode(self, log_maps: Tensor) -> Tensor:
+        """Log-probabilities (B, K, H, H) to the points that they mean, (B, K, 2) in parts of the crop."""
+        return self.from_heatmap(self._mean_within(FAR, log_maps)[0])
+
+    def _mean_within(self, sigmas: float, log_maps: Tensor) -> tuple[Tensor, Tensor]:
+        return expected_position(log_maps, radius=max(2, round(sigmas * self.sigma)))
 
     def to_heatmap(self, points: Tensor) -> Tensor:
         """Parts of the crop to heatmap pixels."""

@@ -92,7 +92,7 @@ def refine_labels(
             evidence[name][index] = getattr(found, name).numpy()
         evidence["spread"][index] = found.spread.numpy() * pixel
         evidence["fold"][index] = 0
-        own = from_crop(judge.decode(maps).cpu().double(), boxes[chosen]).numpy()
+        own = from_crop(judge.peaks(maps).cpu().double(), boxes[chosen]).numpy()
         missed[chosen] = np.linalg.norm(own - human.points[chosen], axis=-1) / boxes[chosen, 2:].numpy() * 256
     provenance = {**provenance, **judge_the_judge(missed, unseen)}
     return annotations.moved(_inside(points, observed, annotations), iteration, evidence, provenance)
