@@ -31,12 +31,6 @@ def clean(source: Path, params: Params, out: Path) -> Workspace:
     Run it again after a kill, and it goes on: a network that is there and was trained on these very labels with these
     very parameters is not trained again.
     """
-    with alone(out):
-        return _clean(source, params, out)
-
-
-def _clean(source: Path, params: Params, out: Path) -> Workspace:
-    paths = Workspace(out)
     images = image_root(source)
     scheme = load_scheme(params.data.scheme)
     truth = read_truth(params.data.truth, scheme)
@@ -46,6 +40,12 @@ def _clean(source: Path, params: Params, out: Path) -> Workspace:
     print(f"{source}: {human.describe()}", file=sys.stderr)
     if truth is not None:  # now, and not after an hour of training
         label_metrics({"i00": human}, truth, params.evaluation)
+    with alone(out):
+        return _clean(human, images, truth, params, out)
+
+
+def _clean(human: AnnotationSet, images: Path, truth: AnnotationSet | None, params: Params, out: Path) -> Workspace:
+    paths = Workspace(out)
     verdict = enforce(human, params.validation, name="i00", docs=paths.data_docs("i00"), rejected=paths.rejected)
     _keep(human, paths)
     write_json(verdict, paths.verdict("i00"))

@@ -236,21 +236,32 @@ def test_a_cell_of_the_downstream_bench_is_a_network_and_its_errors(tiny, tmp_pa
         assert cell["errors"]["truth"] != cell["errors"]["human"]
 
 
-def test_the_ablations_run_and_their_page_has_every_table(tiny, tmp_path, every_peak_counts, monkeypatch):
+def test_the_ablations_run_and_their_page_has_every_table(tiny, small, tmp_path, every_peak_counts, monkeypatch):
     from bench.ablations import __main__ as ablations
+    from bench.ablations import runs
     from bench.ablations.page import write_page as write_ablations
     from bench.downstream import __main__ as downstream
 
-    cells = []
+    cells, rounds, run = [], [], runs.run_iteration
+
+    def noted(name, iteration, images, model, training, *rest):
+        rounds.append((training.seed, iteration.images, iteration.learning_rate))
+        run(name, iteration, images, model, training, *rest)
+
+    monkeypatch.setattr(runs, "run_iteration", noted)
     for experiment, variant in (
-        ("update", "baseline"), ("update", "updated"), ("update", "true"), ("stop", "2"),
+        ("update", "baseline"), ("update", "updated"), ("update", "true"), ("update", "not updated"), ("stop", "1"),
     ):  # fmt: skip
         cell = ablations.make_cell(experiment, variant, 3, tmp_path)
         assert len(cell["errors"]) == 3
         assert all(np.isfinite(list(errors.values())).all() for errors in cell["errors"])
         cells.append(cell)
     assert cells[0]["labels"][2]["mean"] == cells[0]["labels"][0]["mean"] > 1 > cells[2]["labels"][0]["mean"]
-    assert cells[1]["labels"][2]["mean"] != cells[1]["labels"][1]["mean"]
+    updated, human_again, stopped = (cells[number]["labels"] for number in (1, 3, 4))
+    assert updated[1] == human_again[1] == stopped[1] == stopped[2]
+    assert len({labels[2]["mean"] for labels in (updated, human_again, stopped)}) == 3
+    assert len({seed for seed, _, _ in rounds}) == 2  # of the two rounds, the same for all
+    assert {(images, rate) for _, images, rate in rounds} == {(10, small.training.learning_rate / 100)}
     searched = [
         ablations.make_cell(*place, 3, tmp_path) for place in (("lambda", "0"), ("lambda", "0.1"), ("template", "1"))
     ]

@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 
 from lmk.cli import main, parser
-from lmk.store import read_annotations, write_annotations
+from lmk.store import alone, read_annotations, write_annotations
 from tests.conftest import ROOT, SMALL, count_every_peak
 
 SMALLER = [word for setting in [*SMALL, "training.images=32", "refine.last=i01"] for word in ("--set", setting)]
@@ -172,6 +172,16 @@ def test_clean_again_trains_nothing(rendered, cleaned, capsys):
 
     assert "baseline:" not in capsys.readouterr().err
     assert before == {path: path.read_bytes() for path in cleaned.rglob("*.parquet")}
+
+
+def test_a_folder_in_which_another_run_is_at_work_is_left_alone(rendered, tmp_path, capsys):
+    out = tmp_path / "out"
+    assert "nowhere" in fails(capsys, "clean", tmp_path / "nowhere", "--out", out, *SMALLER)
+    assert not out.exists()
+    with alone(out):
+        said = fails(capsys, "clean", rendered / "faces", "--out", out, *SMALLER)
+    assert "another process is at work there" in said
+    assert not (out / "annotations").exists()
 
 
 def test_a_shorter_schedule_leaves_no_iteration_of_the_longer_one_and_other_labels_are_refused(
