@@ -245,7 +245,9 @@ def test_the_ablations_run_and_their_page_has_every_table(tiny, small, tmp_path,
     cells, rounds, run = [], [], runs.run_iteration
 
     def noted(name, iteration, images, model, training, *rest):
-        rounds.append((training.seed, iteration.images, iteration.learning_rate))
+        rounds.append(
+            (training.seed, iteration.images, iteration.learning_rate, iteration.refiner, rest[1].observation)
+        )
         run(name, iteration, images, model, training, *rest)
 
     monkeypatch.setattr(runs, "run_iteration", noted)
@@ -259,9 +261,12 @@ def test_the_ablations_run_and_their_page_has_every_table(tiny, small, tmp_path,
     assert cells[0]["labels"][2]["mean"] == cells[0]["labels"][0]["mean"] > 1 > cells[2]["labels"][0]["mean"]
     updated, human_again, stopped = (cells[number]["labels"] for number in (1, 3, 4))
     assert updated[1] == human_again[1] == stopped[1] == stopped[2]
-    assert len({labels[2]["mean"] for labels in (updated, human_again, stopped)}) == 3
-    assert len({seed for seed, _, _ in rounds}) == 2  # of the two rounds, the same for all
-    assert {(images, rate) for _, images, rate in rounds} == {(10, small.training.learning_rate / 100)}
+    assert [(refiner, observation) for *_, refiner, observation in rounds] == [
+        ("keep", "updated"), ("keep", "updated"), ("align", "updated"), ("align", "updated"), ("keep", "updated"),
+        ("keep", "updated"), ("align", "human"), ("align", "human"), ("align", "updated"), ("keep", "updated"),
+    ]  # fmt: skip
+    assert len({seed for seed, *_ in rounds}) == 2  # of the two rounds, the same for all
+    assert {(images, rate) for _, images, rate, *_ in rounds} == {(10, small.training.learning_rate / 100)}
     searched = [
         ablations.make_cell(*place, 3, tmp_path) for place in (("lambda", "0"), ("lambda", "0.1"), ("template", "1"))
     ]

@@ -334,7 +334,7 @@ def _corrections(cells: Cells) -> list[str]:
     lines += [
         "A unit on top of the detector, learnt from the labels that the "
         "detector learnt; errors against the truth.  Occluded: a rectangle of 30 to 50 % of the crop's side over each "
-        "face; low resolution: 12 pixels a side.  Milliseconds are what the unit adds for one image on one core; the "
+        "face; low resolution: 12 pixels a side.  Milliseconds of one core are what the unit adds for one image; the "
         f"paper's are {MILLISECONDS['ghcu']} (GHCU) and {MILLISECONDS['pca']} (PCA) on its own machine.",
         "",
         COARSE_TOO,

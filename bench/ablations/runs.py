@@ -278,7 +278,7 @@ def _batch(pixels: NDArray[np.uint8]) -> torch.Tensor:
 
 
 def milliseconds(here: Setting, model: Correction) -> float:
-    """What a correction adds to its detector for one image, of medians, on one core."""
+    """What a correction adds to its detector for one image, in time of one core, whatever else runs: of medians."""
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
     size = model.params.input_size
@@ -288,11 +288,11 @@ def milliseconds(here: Setting, model: Correction) -> float:
             image = functional.interpolate(
                 _batch(here.crops.pixels[index % len(here.crops)]) / 64 - 2, size=(size, size)
             )
-            started = time.perf_counter()
+            started = time.thread_time()
             model.detector.decode(model.detector.log_heatmaps(image))
-            between = time.perf_counter()
+            between = time.thread_time()
             model.locate(image)
             alone.append(between - started)
-            all_of_it.append(time.perf_counter() - between)
+            all_of_it.append(time.thread_time() - between)
     torch.set_num_threads(threads)
     return round(1000 * float(np.median(all_of_it) - np.median(alone)), 3)
