@@ -94,9 +94,8 @@ def fit(
     weights = None if importance is None else _importance(importance, annotations)
     unseen = held_out(annotations, training)
     annotations = annotations.without(unseen if left_out is None else unseen | left_out)
-    crops = crops or cut_crops(
-        annotations, images, network.input_size
-    )  # says what is wrong with images and boxes first
+    # Before a network is made: it says what is wrong with images and boxes.
+    crops = crops or cut_crops(annotations, images, network.input_size)
     model = _start(network, annotations, training.seed, start)
     if isinstance(model, Correction) and not model.learns:
         save_model(model, annotations.scheme, provenance, pd.DataFrame(columns=COLUMNS), target)

@@ -53,10 +53,10 @@ WHY = [
     "search found was much nearer to the truth than the human labels.  But the first epoch on labels sharper than "
     "the human ones, true ones too, made the detector's contours 1.1 to 1.5 % shorter.  On true labels that went "
     "away again; labels that follow the detector took it over, the next search started from there, and rounds added"
-    " up, in other directions, too: size is somewhat less than half of the squared bias.  Where every search "
-    "started from human points, it grew more slowly (*not updated*, *consensus*).  `lmk clean` searches so and "
-    "teaches its detectors human labels; errors of its three rounds on these faces were 1.35, 1.19 and 1.23.  "
-    "Whether the paper's larger detector, on images of 256 pixels, does better we have not measured.",
+    " up, in other directions, too: size is about a third of the squared bias.  Where every search started from "
+    "human points, it grew more slowly (*not updated*, *consensus*).  `lmk clean` searches so and teaches its "
+    "detectors human labels; errors of its three rounds on these faces were 1.35, 1.19 and 1.23.  Whether the "
+    "paper's larger detector, on images of 256 pixels, does better we have not measured.",
 ]
 
 Cells = Mapping[tuple[str, str], Sequence[dict[str, Any]]]

@@ -177,11 +177,13 @@ def alternation(
     images = here.folder / "faces"
     crops = cut_crops(read_annotations(paths.annotations("i00")), images, params.model.input_size)
     for number in range(1, ROUNDS + 1):
-        iteration = Iteration(
-            prev=f"i{number - 1:02d}",
-            refiner=refiner if number <= updates else "keep",  # type: ignore[arg-type]  # a name, as the page has it
-            images=EPOCH,
-            learning_rate=params.training.learning_rate / SLOWER,
+        iteration = Iteration.model_validate(
+            {
+                "prev": f"i{number - 1:02d}",
+                "refiner": refiner if number <= updates else "keep",
+                "images": EPOCH,
+                "learning_rate": params.training.learning_rate / SLOWER,
+            }
         )
         # Another seed every time, or each round would see the very images of the one before.
         training = params.training.model_copy(update={"held_out": 0.0, "seed": 100 * here.seed + number})
@@ -244,7 +246,7 @@ def corrected(
         fit(
             labels=labels,
             images=here.folder / "faces",
-            network=CorrectionParams(kind=kind, detector=beneath.params),  # type: ignore[arg-type]  # checked there
+            network=CorrectionParams.model_validate({"kind": kind, "detector": beneath.params}),
             training=training,
             augmentation=params.augmentation,
             target=target,

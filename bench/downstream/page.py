@@ -149,15 +149,16 @@ def _text(rows: Sequence[dict[str, Any]]) -> str:
         "",
         "By `python -m bench.downstream`.  Networks are trained from scratch on human, on refined and on true labels "
         "of rendered faces, with one budget, and tested on 300 other faces a seed.  Refined labels are those of `lmk "
-        "clean` with its defaults.  *Gap* is what true labels save of the error that human labels give, about the most "
-        "that cleaning could; *gain* is what refined labels save; both in %, with intervals of 95 %.  Over several "
-        "seeds, each with other faces, noise and trainings, these are Student's t, wide for three; on one seed only "
-        "test faces are drawn again, the same ones for all labels, and what another training would have given is not "
-        "in them.  *Closed* is the gain in parts of the gap, where that is certain to be one.  STAR is a hourglass on "
-        "human labels with the ambiguity-aware loss of that name (CVPR 2023); *weighted* learns human labels with "
-        "loose landmarks counting less, as `lmk ambiguity` says.  *Wide* is the detector that `lmk train` makes with "
-        "its defaults, trained as long as that does; the others are the profile's downstream models with 16 000 "
-        "images, but each face no more than 40 times: 8 000 images of 200 faces.",
+        "clean` with its defaults.  *Gap* is what true labels save of the error that human labels give, about the "
+        "most that cleaning could; *gain* is what refined labels save; both in %, with intervals of 95 %.  Over "
+        "several seeds, each with other faces, noise and trainings, these are Student's t, wide for three; on one "
+        "seed only test faces are drawn again, the same ones for all labels, and what another training would have "
+        "given is not in them.  *Closed* is the gain in parts of the gap, where that is certain to be one.  STAR is a "
+        "hourglass on human labels with the ambiguity-aware loss of that name (CVPR 2023); *weighted* learns human "
+        "labels with loose landmarks counting less, as `lmk ambiguity` says (networks so far: as an earlier version "
+        "of it said).  *Wide* is the detector that `lmk train` makes with its defaults, trained as long as that does; "
+        "the others are the profile's downstream models with 16 000 images, but each face no more than 40 times: 8 "
+        "000 images of 200 faces.",
         "",
     ]
     if not rows:
