@@ -25,7 +25,7 @@ from lmk.annotations import AnnotationSet
 from lmk.audit.ambiguity import Ambiguity, of_iteration
 from lmk.config import default_profile, load_params
 from lmk.progress import Progress
-from lmk.store import read_annotations, replacing, write_json
+from lmk.store import read_annotations, write_json, write_text
 from lmk.synth.noise import ANNOTATORS, CORNERS, annotator_name, contour_of, slides
 from lmk.synth.noise import NOISES as MODELS
 
@@ -105,10 +105,8 @@ def write_page(rows: list[dict[str, Any]], folder: Path) -> None:
     """Write ambiguity.md and its plot."""
     (folder / "images").mkdir(parents=True, exist_ok=True)
     if rows:
-        with replacing(folder / "images" / "ambiguity.svg") as temporary:
-            temporary.write_text(vl_convert.vegalite_to_svg(chart(rows).to_json()) + "\n", encoding="utf-8")
-    with replacing(folder / "ambiguity.md") as temporary:
-        temporary.write_text(page(rows), encoding="utf-8")
+        write_text(vl_convert.vegalite_to_svg(chart(rows).to_json()) + "\n", folder / "images" / "ambiguity.svg")
+    write_text(page(rows), folder / "ambiguity.md")
 
 
 def chart(rows: list[dict[str, Any]]) -> Any:

@@ -100,10 +100,15 @@ def _sync(path: Path) -> None:
         os.close(handle)
 
 
+def write_text(text: str, path: Path) -> None:
+    """Write text."""
+    with replacing(path) as temporary:
+        temporary.write_text(text, encoding="utf-8")
+
+
 def write_json(content: Any, path: Path) -> None:
     """Write JSON for people and for `git diff`."""
-    with replacing(path) as temporary:
-        temporary.write_text(json.dumps(content, indent=2, sort_keys=True) + "\n", encoding="utf-8")
+    write_text(json.dumps(content, indent=2, sort_keys=True) + "\n", path)
 
 
 def write_csv(table: pd.DataFrame, path: Path) -> None:

@@ -30,7 +30,7 @@ from numpy.typing import NDArray
 from lmk.annotations import COLUMNS, EVIDENCE, KEYS, OPTIONAL, SPLITS, AnnotationSet
 from lmk.config import ValidationParams
 from lmk.errors import ValidationFailed
-from lmk.store import replacing, write_annotations, write_json
+from lmk.store import replacing, write_annotations, write_json, write_text
 
 Verdict = dict[str, Any]
 Numbers = NDArray[np.float64]
@@ -122,8 +122,7 @@ def enforce(
         return verdict
     _keep(annotations, rejected / f"{name}.parquet")
     write_json(verdict, rejected / f"{name}.json")
-    with replacing(rejected / f"{name}.txt") as temporary:
-        temporary.write_text(f"{name}: {as_text(verdict)}", encoding="utf-8")
+    write_text(f"{name}: {as_text(verdict)}", rejected / f"{name}.txt")
     failed = [entry for entry in verdict["checks"] if not entry["success"]]
     first = " ".join(failed[0]["first"][0].split())
     more = f"; {len(failed) - 1} more rules are broken" if len(failed) > 1 else ""

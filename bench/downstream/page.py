@@ -13,7 +13,7 @@ import vl_convert
 from numpy.typing import NDArray
 from scipy import stats
 
-from lmk.store import replacing, write_json
+from lmk.store import write_json, write_text
 
 Floats = NDArray[np.float64]
 ORDER = {"noise": ("half", "default", "annotators", "double"), "model": ("hourglass", "wide", "resnet")}
@@ -30,13 +30,8 @@ def write_page(cells: Sequence[dict[str, Any]], folder: Path) -> None:
     against_truth = [row for row in rows if row["against"] == "truth"]
     (folder / "images").mkdir(parents=True, exist_ok=True)
     if against_truth:
-        _write(where_it_pays(against_truth), folder / "images" / "downstream.svg")
-    _write(_text(rows), folder / "downstream.md")
-
-
-def _write(text: str, path: Path) -> None:
-    with replacing(path) as temporary:
-        temporary.write_text(text, encoding="utf-8")
+        write_text(where_it_pays(against_truth), folder / "images" / "downstream.svg")
+    write_text(_text(rows), folder / "downstream.md")
 
 
 def compared(cells: Sequence[dict[str, Any]], against: str) -> list[dict[str, Any]]:

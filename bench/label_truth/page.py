@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from bench.label_truth.data import BENCHES
-from lmk.store import replacing, write_json
+from lmk.store import write_json, write_text
 
 ASKED = {"A": -75.0, "B": -60.0, "C": -50.0}
 NAMES = {
@@ -37,14 +37,11 @@ def write_page(cells: Sequence[dict[str, Any]], folder: Path) -> None:
     write_json(table, folder / "label_truth.json")
     (folder / "images").mkdir(parents=True, exist_ok=True)
     for name in benches:
-        _write(bars(BENCHES[name].title, table[name]), folder / "images" / f"label_truth_{name}.svg")
-    _write(lines({name: table[name]["ours"]["steps"] for name in benches}), folder / "images" / "label_truth_steps.svg")
-    _write(_text(benches, table), folder / "label_truth.md")
-
-
-def _write(text: str, path: Path) -> None:
-    with replacing(path) as temporary:
-        temporary.write_text(text, encoding="utf-8")
+        write_text(bars(BENCHES[name].title, table[name]), folder / "images" / f"label_truth_{name}.svg")
+    write_text(
+        lines({name: table[name]["ours"]["steps"] for name in benches}), folder / "images" / "label_truth_steps.svg"
+    )
+    write_text(_text(benches, table), folder / "label_truth.md")
 
 
 def _medians(cells: Sequence[dict[str, Any]]) -> dict[str, Any]:

@@ -29,7 +29,7 @@ from lmk.audit.numbers import by_part, sentence
 from lmk.audit.sql import Questions, asking
 from lmk.audit.suspects import Suspect, suspects
 from lmk.scheme import LandmarkScheme
-from lmk.store import read_header, replacing
+from lmk.store import read_header, write_text
 from lmk.workspace import Workspace
 
 _NOTHING = "–"  # noqa: RUF001 (a dash as wide as a digit)
@@ -66,8 +66,7 @@ def write_report(
         "next": _advice(content, found, provenance[names[-1]], str(paths.root)),
     }
     page = _environment().get_template("report.html.j2").render(content)
-    with replacing(paths.report) as temporary:
-        temporary.write_text(page, encoding="utf-8")
+    write_text(page, paths.report)
 
 
 def _environment() -> Environment:
