@@ -17,6 +17,7 @@ from bench.label_truth.measures import average_precision, single_ceiling
 from bench.label_truth.page import write_page
 from bench.label_truth.rivals import shape_projection
 from lmk.annotations import AnnotationSet, make_set
+from lmk.errors import DataError
 from lmk.evaluation import is_gross, normalisers
 from lmk.ingest import ingest
 from lmk.scheme import load_scheme, parse_scheme
@@ -291,6 +292,19 @@ def test_the_ablations_run_and_their_page_has_every_table(tiny, small, tmp_path,
     assert text.count("Not run yet") == 0
     for chart in ("error", "loss", "stop", "search"):
         assert "<svg" in (tmp_path / "images" / f"ablations_{chart}.svg").read_text()
+
+
+def test_faces_of_another_version_are_not_taken_for_those_of_this_one(tiny, tmp_path):
+    from bench.downstream.data import render
+
+    pool = render("default", 3, tmp_path, lambda *_: None)
+    drawn = (pool / "faces" / "000000.pts").read_bytes()
+    assert render("default", 3, tmp_path, lambda *_: None) == pool
+    assert (pool / "faces" / "000000.pts").read_bytes() == drawn
+
+    (pool / "faces" / "000000.pts").write_bytes(drawn.replace(b"1", b"2"))
+    with pytest.raises(DataError, match="another version"):
+        render("default", 3, tmp_path, lambda *_: None)
 
 
 def test_each_row_of_the_ablations_page_is_made_of_its_own_cells(tmp_path):

@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import numpy as np
 from numpy.typing import NDArray
 
 from bench.label_truth.data import read_truth
 from lmk.annotations import AnnotationSet
+from lmk.errors import DataError
 from lmk.evaluation import normalisers
 from lmk.ingest import ingest
 from lmk.kernels.metrics import instance_errors, point_errors
-from lmk.progress import Progress
 from lmk.scheme import load_scheme
 from lmk.store import replacing
 from lmk.synth.write import render_dataset
@@ -23,11 +25,18 @@ TESTED = 300
 SIDE = 128
 
 
-def render(noise: str, seed: int, work: Path, progress: Progress) -> Path:
+def render(noise: str, seed: int, work: Path, progress: Callable[[int, int], None]) -> Path:
     """The faces of a seed, most of them to learn from; the same faces whatever the noise."""
     pool = work / f"faces-{noise}-{seed}"
     if not (pool / "truth" / "truth.csv").is_file():
         render_dataset(pool, {"": max(COUNTS) + TESTED}, seed, SIDE, noise, progress)
+        return pool
+    with TemporaryDirectory() as folder:
+        again = Path(folder) / "again"
+        render_dataset(again, {"": 1}, seed, SIDE, noise, lambda *_: None)
+        for name in ("faces/000000.jpg", "faces/000000.pts"):
+            if (pool / name).read_bytes() != (again / name).read_bytes():
+                raise DataError(f"{pool}: drawn by another version of lmk; name another folder for --work")
     return pool
 
 
