@@ -182,8 +182,13 @@ def test_the_map_says_where_cleaning_pays(levels, said, tmp_path):
     assert row["gain"][1] <= row["gain"][0] <= row["gain"][2]
     assert row["closed"] == pytest.approx(100 * (human - refined) / (human - true), abs=3)
     assert row["verdict"] == said
-    assert said in (tmp_path / "downstream.md").read_text()
-    assert "<svg" in (tmp_path / "images" / "downstream.svg").read_text()
+    text = (tmp_path / "downstream.md").read_text()
+    assert f"- **{said}**" in text
+    assert ": hourglass double 500\n" in text  # no star: two seeds
+    won, much = row["gain"][0] >= row["gap"][0] / 2, row["gap"][0] > 5
+    sure = f"in {1 if much else 0} fields; refined ones save at least half of that in {1 if much and won else 0}"
+    assert sure in text
+    assert f">{downstream_page.SHORT[said]}<" in (tmp_path / "images" / "downstream.svg").read_text()
 
 
 def test_seeds_that_disagree_make_a_wide_interval():
