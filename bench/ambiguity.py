@@ -22,10 +22,10 @@ from bench.downstream.__main__ import RESULTS, SEEDS, cleaned
 from bench.downstream.data import COUNTS, NOISES, SIDE, part, render
 from bench.label_truth.__main__ import profile
 from lmk.annotations import AnnotationSet
-from lmk.audit.ambiguity import Ambiguity, of_iteration
+from lmk.audit.ambiguity import DOUBT, FEWEST, MEMORY, MODEL, Ambiguity, of_iteration
 from lmk.config import default_profile, load_params
 from lmk.progress import Progress
-from lmk.store import read_annotations, write_json, write_text
+from lmk.store import digest_of, read_annotations, write_json, write_text
 from lmk.synth.noise import ANNOTATORS, CORNERS, annotator_name, contour_of, slides
 from lmk.synth.noise import NOISES as MODELS
 
@@ -36,27 +36,41 @@ NEAR = 0.15  # what is asked for, in parts of the injected spread
 def main() -> None:
     """Clean what is not clean yet, compare, write the page."""
     parser = argparse.ArgumentParser(prog="python -m bench.ambiguity", description=__doc__.splitlines()[0])
-    parser.add_argument("--work", type=Path, required=True, help="folder for datasets and networks")
+    parser.add_argument("--work", type=Path, help="folder for datasets and networks")
     parser.add_argument("--noise", choices=NOISES, action="append", help="only this one (may be repeated)")
     parser.add_argument("--count", type=int, choices=COUNTS, default=500, help="faces (default 500)")
     parser.add_argument("--seed", type=int, action="append", help=f"only this one (default: {SEEDS})")
     parser.add_argument("--page", action="store_true", help="compare nothing, only write the page")
     options = parser.parse_args()
+    if not options.page and options.work is None:
+        parser.error("name a folder for datasets and networks with --work")
     params = load_params(default_profile(), ["data.scheme=ibug68"])
     kept = RESULTS / "ambiguity.json"
     rows = {place(row): row for row in (json.loads(kept.read_text()) if kept.is_file() else [])}
     for noise in [] if options.page else options.noise or NOISES:
         for seed in options.seed or SEEDS:
+            row = {"noise": noise, "faces": options.count, "seed": seed, "profile": profile(), "recipe": recipe()}
+            if valid(rows.get(place(row), {})):
+                continue
             pool = render(noise, seed, options.work, Progress("drawing faces", "faces"))
             folder = part(pool, 0, options.count, options.work / f"{noise}-{options.count}-{seed}")
             paths = cleaned(folder, params)
             human = read_annotations(paths.annotations("i00"))
             found = of_iteration(paths, params.refine.last)
-            row = {"noise": noise, "faces": options.count, "seed": seed, "profile": profile()}
             rows[place(row)] = {**row, **compared(found, human, noise, seed)}
             print(rows[place(row)], flush=True)
             write_json([rows[key] for key in sorted(rows)], kept)
-    write_page([rows[key] for key in sorted(rows) if rows[key]["profile"] == profile()], RESULTS)
+    write_page([rows[key] for key in sorted(rows) if valid(rows[key])], RESULTS)
+
+
+def valid(row: dict[str, Any]) -> bool:
+    """Whether a row is there, and was made with this profile and estimator."""
+    return row.get("profile") == profile() and row.get("recipe") == recipe()
+
+
+def recipe() -> str:
+    """A short name for the estimator's constants."""
+    return digest_of(MODEL, DOUBT, MEMORY, FEWEST)
 
 
 def place(row: dict[str, Any]) -> tuple[int, int, int]:

@@ -441,6 +441,8 @@ def _train(arguments: argparse.Namespace) -> None:
         beneath = load_model(_existing(arguments.start, "model; `lmk train` makes one"), None).params
         if not isinstance(beneath, HourglassParams):
             raise DataError(f"{arguments.start}: a {beneath.kind} draws no heatmaps to correct; name a hourglass")
+        if out.resolve() == arguments.start.resolve():
+            raise DataError(f"{out}: is the detector that is corrected, and would be lost; name another folder")
         network = CorrectionParams(kind=arguments.correction, detector=beneath)
     unfinished = fit(
         labels=_existing(arguments.set, "annotation set"),
@@ -452,7 +454,7 @@ def _train(arguments: argparse.Namespace) -> None:
         work=out.parent / ".work",
         title="training",
         start=_existing(arguments.start, "model; `lmk train` makes one") if arguments.start else None,
-        importance=_read_weights(arguments.weights) if arguments.weights else None,
+        importance=_read_weights(_existing(arguments.weights, "file of weights")) if arguments.weights else None,
     )
     remove(unfinished)
     with contextlib.suppress(OSError):  # other trainings may be unfinished beside it
@@ -580,10 +582,7 @@ def _labels(arguments: argparse.Namespace) -> None:
 
     paths = Workspace(arguments.dir)
     last = list(paths.files().values())[-1]
-    if arguments.output.absolute().resolve().parent == last.parent.resolve():
-        raise DataError(
-            f"{arguments.output}: iterations are never changed, nor are others put beside them; name another"
-        )
+    _elsewhere(arguments.output, last.parent)
     labels = accepted(read_annotations(last), paths.decisions)
     write_annotations(labels, arguments.output)
     print(f"{arguments.output}: {last.stem}, {labels.provenance['decided']} points as they were decided")
@@ -614,7 +613,10 @@ def _ambiguity(arguments: argparse.Namespace) -> None:
     from lmk.workspace import Workspace
 
     paths = Workspace(arguments.dir)
-    name = arguments.iteration or list(paths.files())[-1]
+    files = paths.files()
+    if arguments.output:
+        _elsewhere(arguments.output, next(iter(files.values())).parent)
+    name = arguments.iteration or list(files)[-1]
     found = of_iteration(paths, name)
     content = as_json(found, name)
     if arguments.output:
@@ -636,6 +638,11 @@ def _diff(arguments: argparse.Namespace) -> None:
 
     result = compare(read_annotations(arguments.a), read_annotations(arguments.b))
     print(json.dumps(result, indent=2) if arguments.json else format_compare(result))
+
+
+def _elsewhere(output: Path, iterations: Path) -> None:
+    if output.resolve().parent == iterations.resolve():
+        raise DataError(f"{output}: iterations are never changed, nor is anything put beside them; name another folder")
 
 
 def _existing(path: Path, what: str) -> Path:

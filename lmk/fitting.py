@@ -98,6 +98,8 @@ def fit(
     crops = crops or cut_crops(annotations, images, network.input_size)
     model = _start(network, annotations, training.seed, start)
     if isinstance(model, Correction) and not model.learns:
+        if weights is not None:
+            raise DataError(f"weights: {model.params.kind} is fitted to all landmarks alike; leave them out")
         save_model(model, annotations.scheme, provenance, pd.DataFrame(columns=COLUMNS), target)
         return unfinished
     model, curve = train(
@@ -137,6 +139,8 @@ def _start(
     if start is None:
         return fresh
     known = load_model(start, annotations.scheme)
+    if isinstance(known, Correction):
+        raise ModelError(f"{start}: a {known.params.kind} on top of a detector cannot be trained on as a detector")
     if known.params != network:
         raise ModelError(f"{start}: a network of other sizes than section model asks for; make the two equal")
     return known

@@ -206,6 +206,52 @@ def test_seeds_that_disagree_make_a_wide_interval():
     assert row["verdict"] == "not certain"
 
 
+def test_one_seed_is_taken_to_scatter_as_seeds_of_the_same_network_do():
+    random = np.random.default_rng(1)
+
+    def cells(count, seeds, model="hourglass", spread=0.1):
+        shared = random.gamma(4, 0.25, (seeds, 300))
+        lost = 1 + spread * np.arange(seeds)
+        return [
+            {"noise": "double", "count": count, "model": model, "labels": labels, "seed": seed,
+             "errors": {"truth": (level * shared[seed] * (lost[seed] if labels == "refined" else 1)).tolist()}}
+            for labels, level in (("human", 4.0), ("true", 2.0), ("refined", 2.5))
+            for seed in range(seeds)
+        ]  # fmt: skip
+
+    made = [*cells(200, 1), *cells(500, 3), *cells(1200, 2, spread=0.3), *cells(500, 1, "resnet")]
+
+    rows = {(row["model"], row["count"]): row for row in downstream_page.compared(made, "truth")}
+
+    # Of three seeds 37.5, 31.25 and 25 %, of two 37.5 and 18.75 %: (39.0625 * 2 + 18.75**2 / 2) / 3 degrees of freedom.
+    deviation = np.sqrt((39.0625 * 2 + 18.75**2 / 2) / 3)
+    gain, low, high = rows["hourglass", 200]["gain"]
+    assert [gain, low, high] == pytest.approx([37.5, 37.5 - 3.1824 * deviation, 37.5 + 3.1824 * deviation], abs=0.02)
+    gain, low, high = rows["hourglass", 500]["gain"]
+    assert [gain, high - low] == pytest.approx([31.25, 2 * 4.3027 * 6.25 / np.sqrt(3)], abs=0.02)
+    gain, low, high = rows["resnet", 500]["gain"]  # nothing is known of its scatter; all faces are in one proportion
+    assert [gain, low, high] == pytest.approx([37.5] * 3, abs=0.02)
+
+
+@pytest.mark.parametrize(
+    ("module", "options", "said"),
+    [
+        ("downstream", ["--work", "x", "--model", "resnet", "--labels", "star"], "no such cells"),
+        ("downstream", ["--seed", "11"], "with --work"),
+        ("ablations", ["--work", "x", "--experiment", "lambda", "--variant", "0.2"], "there are: 0, 0.01"),
+        ("ablations", ["--seed", "11"], "with --work"),
+    ],
+)
+def test_a_bench_says_that_there_is_nothing_to_do(module, options, said, monkeypatch, capsys):
+    import bench.ablations.__main__ as ablations
+    import bench.downstream.__main__ as downstream
+
+    monkeypatch.setattr(sys, "argv", ["bench", *options])
+    with pytest.raises(SystemExit, match="2"):
+        {"downstream": downstream, "ablations": ablations}[module].main()
+    assert said in capsys.readouterr().err
+
+
 def test_a_row_without_all_three_labels_is_not_shown(tmp_path):
     assert downstream_page.compared(downstream_cells("double", 4, 2, 3)[:4], "truth") == []
 
@@ -330,7 +376,7 @@ def test_each_row_of_the_ablations_page_is_made_of_its_own_cells(tmp_path):
     ]  # fmt: skip
     cells += [{**cells[0], "seed": 5}]  # a seed for which nothing else was run
     cells += [
-        {"experiment": experiment, "variant": variant, "seed": 7, "loss": [1.0, 2.0],
+        {"experiment": experiment, "variant": variant, "seed": 11, "loss": [1.0, 2.0],
          "labels": [measured(value + epoch) for epoch in range(3)],
          "errors": [measured(value + epoch) for epoch in range(3)]}
         for experiment, values in (
@@ -342,7 +388,9 @@ def test_each_row_of_the_ablations_page_is_made_of_its_own_cells(tmp_path):
     cells += [
         {"experiment": "correction", "variant": variant, "seed": seed, "milliseconds": 0.25,
          "by_images": {how: measured(value + number) for number, how in enumerate(("clean", "occluded", "coarse"))}}
-        for variant, value, seed in (("human pca", 1, 7), ("human pca", 3, 8), ("refined ghcu", 5, 7))
+        for variant, value, seed in (
+            ("human none", 0.5, 7), ("human pca", 1, 7), ("human pca", 3, 8), ("refined ghcu", 5, 7),
+        )
     ]  # fmt: skip
 
     write_ablations(cells, tmp_path)
@@ -364,9 +412,14 @@ def test_each_row_of_the_ablations_page_is_made_of_its_own_cells(tmp_path):
     ):
         assert row in text, row
     assert "Seeds 1, 2, 4." in text
-    assert "Best are 0.1 for the labels, 0.1 for our detector, 0.1 for the paper's." in text
-    assert "Best are 11 for the labels, 11 for our detector, 19 for the paper's." in text
+    assert "Lowest: 0.1 for the labels, 0.1 for our detector, 0.1 for the paper's." in text
+    assert "Lowest: 11 for the labels, 11 for our detector, 19 for the paper's." in text
     assert "32 % of the squared bias" in text
+    assert "Lowest after human labels: clean: none, occluded: none, low resolution: none." in text
+    assert "*pca* +300 % / +100 % / +60 %." in text
+
+    write_ablations([cells[0], {**cells[3], "seed": 9}], tmp_path)  # one row each of two seeds
+    assert "| 0 (not searched) | 31.000 | 31.000 | 31.500 | 4.99 |" in (tmp_path / "ablations.md").read_text()
 
 
 def test_labels_miss_by_what_they_were_moved_and_gross_errors_do_not_count(rendered, human):

@@ -153,12 +153,13 @@ def test_decisions_go_into_the_labels_and_can_be_taken_back(cleaned, tmp_path, c
     assert "an empty condition" in fails(capsys, "accept", folder, "--where", " ")
 
 
-def test_labels_are_never_written_among_the_iterations(cleaned, capsys):
+def test_nothing_is_ever_written_among_the_iterations(cleaned, capsys):
     before = (cleaned / "annotations" / "i01.parquet").read_bytes()
 
     for name in ("i01", "i02"):
         target = cleaned / "annotations" / f"{name}.parquet"
-        assert "iterations are never changed" in fails(capsys, "labels", cleaned, "-o", target)
+        for command in ("labels", "ambiguity"):
+            assert "iterations are never changed" in fails(capsys, command, cleaned, "-o", target)
 
     assert (cleaned / "annotations" / "i01.parquet").read_bytes() == before
     assert not (cleaned / "annotations" / "i02.parquet").exists()

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+
 import numpy as np
 import pytest
 import torch
@@ -350,5 +352,19 @@ def test_the_command_line_trains_a_correction(trained, rendered, human, capsys, 
     assert load_model(tmp_path / "out", human.scheme).params.kind == "pca"
     assert cli.main([str(part) for part in (*command, "--correction", "pca")]) == 1
     assert "--start MODEL" in capsys.readouterr().err
+    before = (beneath / "config.json").read_bytes()
+    onto = [*command[:4], "-o", beneath, *settings, "--correction", "ghcu", "--start", beneath]
+    assert cli.main([str(part) for part in onto]) == 1
+    assert "would be lost" in capsys.readouterr().err
+    assert (beneath / "config.json").read_bytes() == before
+    assert cli.main([str(part) for part in (*command, "--start", tmp_path / "out")]) == 1
+    assert "a pca on top of a detector" in capsys.readouterr().err
+    weights = tmp_path / "weights.json"
+    weighted = [str(part) for part in (*command, "--correction", "pca", "--start", beneath, "--weights", weights)]
+    assert cli.main(weighted) == 1
+    assert "no such file of weights" in capsys.readouterr().err
+    weights.write_text(json.dumps({"weights": dict.fromkeys(human.scheme.names, 1.0)}))
+    assert cli.main(weighted) == 1
+    assert "leave them out" in capsys.readouterr().err
     looked = ["evaluate", folder / "i00.parquet", "--model", tmp_path / "out", "--images", rendered / "faces"]
     assert cli.main([str(part) for part in looked]) == 0

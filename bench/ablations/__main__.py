@@ -110,9 +110,9 @@ def _correction(here: Setting, variant: str, seed: int, work: Path) -> dict[str,
         scratch(here, learnt, detector, work / ".work" / "coarsely", coarse=Correction.coarse)
     else:  # from scratch on either, as long, and by bench.downstream: what the paper calls HGs, and HGs + SA
         detector = work / "models" / f"{NOISE}-{COUNT}-hourglass-{labels}-{seed}"
-        if not detector.is_dir():
-            cell = downstream.make_cell(NOISE, COUNT, "hourglass", labels, seed, work)
-            write_json(cell, downstream.cell_path(NOISE, COUNT, "hourglass", labels, seed))
+        cell = downstream.make_cell(NOISE, COUNT, "hourglass", labels, seed, work)  # trains where it has to
+        if not downstream.up_to_date(path := downstream.cell_path(NOISE, COUNT, "hourglass", labels, seed)):
+            write_json(cell, path)
     model = load_model(detector, here.tested.scheme)
     if unit != "none":
         coarse = 0.0 if "clear" in how else Correction.coarse
@@ -130,12 +130,18 @@ def _correction(here: Setting, variant: str, seed: int, work: Path) -> dict[str,
 def main() -> None:
     """Make what is missing, then the page."""
     parser = argparse.ArgumentParser(prog="python -m bench.ablations", description=__doc__.splitlines()[0])
-    parser.add_argument("--work", type=Path, required=True, help="folder for datasets and networks")
+    parser.add_argument("--work", type=Path, help="folder for datasets and networks")
     parser.add_argument("--experiment", choices=VARIANTS, action="append", help="only this one (may be repeated)")
-    parser.add_argument("--variant", action="append", help="only this one (may be repeated)")
+    known = "; ".join(f"{name}: {', '.join(variants)}" for name, variants in VARIANTS.items())
+    parser.add_argument("--variant", action="append", help=f"only this one (may be repeated); {known}")
     parser.add_argument("--seed", type=int, action="append", help=f"only this one (default: {SEEDS})")
     parser.add_argument("--page", action="store_true", help="make no cells, only write the page")
     options = parser.parse_args()
+    if not options.page and options.work is None:
+        parser.error("name a folder for datasets and networks with --work")
+    there = {variant for experiment in options.experiment or VARIANTS for variant in VARIANTS[experiment]}
+    if unknown := sorted(set(options.variant or ()) - there):
+        parser.error(f"no variant {unknown[0]!r} in what is to be run; there are: {', '.join(sorted(there))}")
     for seed in [] if options.page else options.seed or SEEDS:
         for experiment in options.experiment or VARIANTS:
             for variant in [one for one in VARIANTS[experiment] if one in (options.variant or VARIANTS[experiment])]:

@@ -66,9 +66,7 @@ def setting(seed: int, work: Path) -> Setting:
     pool = render(NOISE, seed, work, Progress("drawing faces", "faces"))
     folder = part(pool, 0, COUNT, work / f"{NOISE}-{COUNT}-{seed}")
     test = part(pool, max(COUNTS), TESTED, work / f"{NOISE}-test-{seed}")
-    paths = Workspace(folder / "cleaned")
-    if not paths.model("i00").is_dir():  # the detector that has learnt human labels is all that is needed
-        cleaned(folder, params)
+    paths = cleaned(folder, params)
     tested, truth = read(test, params.data.box_scale)
     crops = cut_crops(tested, test / "faces", params.model.input_size)
     return Setting(seed, params, folder, paths, test, tested, truth, crops)

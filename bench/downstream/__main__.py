@@ -13,6 +13,7 @@ from __future__ import annotations
 import argparse
 import json
 import time
+from itertools import product
 from pathlib import Path
 from typing import Any
 
@@ -45,8 +46,9 @@ WIDE = (("default", 500), ("double", 500))
 LABELS = ("human", "true", "refined", "star", "weighted")
 
 
-def asked_for(noise: str, count: int, model: str, labels: str) -> bool:
-    """Whether a cell is part of the bench."""
+def asked_for(place: tuple[str, int, str, str]) -> bool:
+    """Whether a cell is part of the bench: noise, faces, labels, network."""
+    noise, count, labels, model = place
     if model == "wide":
         return (noise, count) in WIDE and labels in ("human", "true", "refined")
     return labels != "star" or model == "hourglass"  # the loss needs heatmaps
@@ -157,7 +159,7 @@ def _labels(labels: str, folder: Path, params: Params) -> Path:
 def main() -> None:
     """Make what is missing, then the page."""
     parser = argparse.ArgumentParser(prog="python -m bench.downstream", description=__doc__.splitlines()[0])
-    parser.add_argument("--work", type=Path, required=True, help="folder for datasets and networks")
+    parser.add_argument("--work", type=Path, help="folder for datasets and networks")
     parser.add_argument("--noise", choices=NOISES, action="append", help="only this one (may be repeated)")
     parser.add_argument(
         "--count", type=int, choices=COUNTS, action="append", help="only so many faces (may be repeated)"
@@ -167,19 +169,25 @@ def main() -> None:
     parser.add_argument("--seed", type=int, action="append", help=f"only this one (default: {SEEDS})")
     parser.add_argument("--page", action="store_true", help="make no cells, only write the page")
     options = parser.parse_args()
+    if not options.page and options.work is None:
+        parser.error("name a folder for datasets and networks with --work")
+    wanted = [
+        place
+        for place in product(
+            options.noise or NOISES, options.count or COUNTS, options.labels or LABELS, options.model or MODELS
+        )
+        if asked_for(place)
+    ]
+    if not wanted:
+        parser.error("no such cells: star is for hourglass, wide for 500 faces of default or double noise")
     for seed in [] if options.page else options.seed or SEEDS:
-        for noise in options.noise or NOISES:
-            for count in options.count or COUNTS:
-                for labels in options.labels or LABELS:
-                    for model in options.model or MODELS:
-                        if not asked_for(noise, count, model, labels):
-                            continue
-                        path = cell_path(noise, count, model, labels, seed)
-                        if not up_to_date(path):
-                            cell = make_cell(noise, count, model, labels, seed, options.work)
-                            write_json(cell, path)
-                            mean = np.nanmean(cell["errors"]["truth"])
-                            print(f"{path.stem}: {mean:.3f} % of interocular", flush=True)
+        for noise, count, labels, model in wanted:
+            path = cell_path(noise, count, model, labels, seed)
+            if not up_to_date(path):
+                cell = make_cell(noise, count, model, labels, seed, options.work)
+                write_json(cell, path)
+                mean = np.nanmean(cell["errors"]["truth"])
+                print(f"{path.stem}: {mean:.3f} % of interocular", flush=True)
     cells = [json.loads(path.read_text()) for path in sorted((RESULTS / "downstream").glob("*.json"))]
     write_page([cell for cell in cells if valid(cell)], RESULTS)
 
