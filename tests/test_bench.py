@@ -184,7 +184,7 @@ def test_the_map_says_where_cleaning_pays(levels, said, tmp_path):
     assert row["verdict"] == said
     text = (tmp_path / "downstream.md").read_text()
     assert f"- **{said}**" in text
-    assert ": hourglass double 500\n" in text  # no star: two seeds
+    assert ": hourglass double 500*\n" in text  # two seeds
     won, much = row["gain"][0] >= row["gap"][0] / 2, row["gap"][0] > 5
     sure = f"in {1 if much else 0} fields; refined ones save at least half of that in {1 if much and won else 0}"
     assert sure in text
@@ -206,7 +206,7 @@ def test_seeds_that_disagree_make_a_wide_interval():
     assert row["verdict"] == "not certain"
 
 
-def test_one_seed_is_taken_to_scatter_as_seeds_of_the_same_network_do():
+def test_few_seeds_are_taken_to_scatter_as_seeds_of_the_same_network_do():
     random = np.random.default_rng(1)
 
     def cells(count, seeds, model="hourglass", spread=0.1):
@@ -229,6 +229,8 @@ def test_one_seed_is_taken_to_scatter_as_seeds_of_the_same_network_do():
     assert [gain, low, high] == pytest.approx([37.5, 37.5 - 3.1824 * deviation, 37.5 + 3.1824 * deviation], abs=0.02)
     gain, low, high = rows["hourglass", 500]["gain"]
     assert [gain, high - low] == pytest.approx([31.25, 2 * 4.3027 * 6.25 / np.sqrt(3)], abs=0.02)
+    gain, low, high = rows["hourglass", 1200]["gain"]
+    assert [gain, high - low] == pytest.approx([28.125, 2 * 3.1824 * deviation / np.sqrt(2)], abs=0.02)
     gain, low, high = rows["resnet", 500]["gain"]  # nothing is known of its scatter; all faces are in one proportion
     assert [gain, low, high] == pytest.approx([37.5] * 3, abs=0.02)
 
