@@ -254,7 +254,7 @@ def _in_short(rows: Sequence[dict[str, Any]]) -> list[str]:
     half = [row for row in much if row["gain"][0] >= row["gap"][0] / 2]
     sure = [row for row in half if row["gain"][1] > 0]
     return [
-        f"Against the truth; {sum(map(bool, map(_star, rows))) // 2} fields have less than three seeds as yet, and a star:",
+        f"Against the truth{' (* less than three seeds)' if any(map(_star, rows)) else ''}:",
         "",
         *said,
         "",
