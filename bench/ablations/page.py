@@ -356,35 +356,34 @@ def _corrections(cells: Cells) -> list[str]:
         "| labels | unit | seeds | clean | occluded | low resolution | ms | paper, categories 1 / 2 / 3 |",
         "|---|---|---|---:|---:|---:|---:|---|",
     ]
-    errors: dict[str, list[float]] = {}
     for labels, unit in UNITS:
         if group := cells.get(("correction", f"{labels} {unit}"), []):
-            values = [statistics.median(cell["by_images"][how]["truth"] for cell in group) for how in IMAGES]
-            if labels == "human":
-                errors[unit] = values
+            values = [_cell(_median(cell["by_images"][how]["truth"] for cell in group)) for how in IMAGES]
             took = _cell(_median(c["milliseconds"] for c in group if "milliseconds" in c), 1)
             seeds = ", ".join(str(cell["seed"]) for cell in group)
             known = TABLES_8_9.get(f"{labels} {unit}")
             paper = " / ".join(f"{number:.2f}" for number in known) if known else "-"
-            lines.append(f"| {labels} | {unit} | {seeds} | {' | '.join(map(_cell, values))} | {took} | {paper} |")
-    return [*lines, "", *_which_unit(errors)]
+            lines.append(f"| {labels} | {unit} | {seeds} | {' | '.join(values)} | {took} | {paper} |")
+    return [*lines, "", *_which_unit(cells)]
 
 
-def _which_unit(errors: Mapping[str, Sequence[float]]) -> list[str]:
-    """Of human labels: what is lowest on which images, and what each unit makes of the error without one, in %."""
-    if "none" not in errors:
+def _which_unit(cells: Cells) -> list[str]:
+    """By how much each unit changes the error of a detector that learnt human labels, on the seeds that both have."""
+    alone = {cell["seed"]: cell["by_images"] for cell in cells.get(("correction", "human none"), [])}
+    changed: dict[str, list[float]] = {}
+    for unit in [unit for labels, unit in UNITS if labels == "human" and unit != "none"]:
+        group = [cell for cell in cells.get(("correction", f"human {unit}"), []) if cell["seed"] in alone]
+        if group:
+            changed[unit] = [
+                statistics.median(c["by_images"][how]["truth"] / alone[c["seed"]][how]["truth"] for c in group)
+                for how in IMAGES
+            ]
+    if not changed:
         return []
-    lowest = [
-        f"{how}: {min(errors, key=lambda unit: errors[unit][place])}" for place, how in enumerate(IMAGES.values())
-    ]
-    changed = [
-        f"*{unit}* "
-        + " / ".join(f"{100 * (now / was - 1):+.0f} %" for now, was in zip(found, errors["none"], strict=True))
-        for unit, found in errors.items()
-        if unit != "none"
-    ]
+    lowest = [f"{how}: {min(changed, key=lambda one: changed[one][n])}" for n, how in enumerate(IMAGES.values())]
+    each = [f"*{unit}* {' / '.join(f'{100 * (one - 1):+.0f} %' for one in found)}" for unit, found in changed.items()]
     return [
-        f"Lowest after human labels: {', '.join(lowest)}.  Beside the detector alone ({', '.join(IMAGES.values())}): "
-        f"{', '.join(changed)}.",
+        f"Beside the detector alone, after human labels ({', '.join(IMAGES.values())}): {', '.join(each)}.  Lowest: "
+        f"{', '.join(lowest)}.",
         "",
     ]
