@@ -1,0 +1,161 @@
+"""The paper's tables: what a cell is, and that each row is made of its own cells."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from bench.label_truth.data import read_truth
+from lmk.annotations import AnnotationSet
+from lmk.evaluation import normalisers
+
+
+def test_the_ablations_run_and_their_page_has_every_table(tiny, small, tmp_path, every_peak_counts, monkeypatch):
+    from bench.ablations import __main__ as ablations
+    from bench.ablations import runs
+    from bench.ablations.page import write_page as write_ablations
+    from bench.downstream import __main__ as downstream
+
+    cells, rounds, run = [], [], runs.run_iteration
+
+    def noted(name, iteration, images, model, training, *rest):
+        rounds.append(
+            (training.seed, iteration.images, iteration.learning_rate, iteration.refiner, rest[1].observation)
+        )
+        run(name, iteration, images, model, training, *rest)
+
+    monkeypatch.setattr(runs, "run_iteration", noted)
+    for experiment, variant in (
+        ("update", "baseline"), ("update", "updated"), ("update", "true"), ("update", "not updated"), ("stop", "1"),
+    ):  # fmt: skip
+        cell = ablations.make_cell(experiment, variant, 3, tmp_path)
+        assert len(cell["errors"]) == 3
+        assert all(np.isfinite(list(errors.values())).all() for errors in cell["errors"])
+        cells.append(cell)
+    assert cells[0]["labels"][2]["mean"] == cells[0]["labels"][0]["mean"] > 1 > cells[2]["labels"][0]["mean"]
+    updated, human_again, stopped = (cells[number]["labels"] for number in (1, 3, 4))
+    assert updated[1] == human_again[1] == stopped[1] == stopped[2]
+    assert [(refiner, observation) for *_, refiner, observation in rounds] == [
+        ("keep", "updated"), ("keep", "updated"), ("align", "updated"), ("align", "updated"), ("keep", "updated"),
+        ("keep", "updated"), ("align", "human"), ("align", "human"), ("align", "updated"), ("keep", "updated"),
+    ]  # fmt: skip
+    assert len({seed for seed, *_ in rounds}) == 2  # of the two rounds, the same for all
+    assert {(images, rate) for _, images, rate, *_ in rounds} == {(10, small.training.learning_rate / 100)}
+    searched = [
+        ablations.make_cell(*place, 3, tmp_path) for place in (("lambda", "0"), ("lambda", "0.1"), ("template", "1"))
+    ]
+    assert (
+        len({cell["labels"]["mean"] for cell in searched}) == len({cell["errors"]["truth"] for cell in searched}) == 3
+    )
+    assert searched[0]["labels"] == cells[0]["labels"][0]  # nothing is searched
+    monkeypatch.setattr(downstream, "RESULTS", tmp_path)
+    variants = ("human none", "refined pca", "human ghcu", "human ghcu clear", "human none coarsely")
+    corrected = {variant: ablations.make_cell("correction", variant, 3, tmp_path) for variant in variants}
+    assert (tmp_path / "downstream" / "default_10_hourglass_refined_3.json").is_file()
+    found = {variant: cell["by_images"] for variant, cell in corrected.items()}
+    for same, other in (("human ghcu", "human ghcu clear"), ("human none", "human none coarsely")):
+        assert found[same] != found[other]  # what was seen made a difference
+    assert len({errors["truth"] for errors in found["refined pca"].values()}) == 3
+    assert corrected["refined pca"]["milliseconds"] > 0
+    cells += [*searched, *corrected.values()]
+
+    write_ablations(cells, tmp_path)
+
+    text = (tmp_path / "ablations.md").read_text()
+    assert text.count("Not run yet") == 0
+    for chart in ("error", "loss", "stop", "search"):
+        assert "<svg" in (tmp_path / "images" / f"ablations_{chart}.svg").read_text()
+
+
+def test_each_row_of_the_ablations_page_is_made_of_its_own_cells(tmp_path):
+    from bench.ablations.page import write_page as write_ablations
+
+    def measured(value):
+        return {"truth": value, "human": value + 0.5, "mean": value, "bias": value, "shorter": value, "size": value}
+
+    cells = [
+        {"experiment": experiment, "variant": variant, "seed": seed,
+         "labels": measured(value + seed), "errors": measured(value + seed)}
+        for experiment, values in (
+            ("lambda", {"0": 30, "0.01": 40, "0.05": 50, "0.1": 29, "0.3": 60, "0.5": 70, "1.0": 80}),
+            ("template", {"1": 90, "11": 20, "25": 95}),
+        )
+        for variant, value in values.items()
+        for seed in (1, 2, 4)
+    ]  # fmt: skip
+    cells += [{**cells[0], "seed": 5}]  # a seed for which nothing else was run
+    cells += [
+        {"experiment": experiment, "variant": variant, "seed": 11, "loss": [1.0, 2.0],
+         "labels": [measured(value + epoch) for epoch in range(3)],
+         "errors": [measured(value + epoch) for epoch in range(3)]}
+        for experiment, values in (
+            ("update", {"baseline": 10, "not updated": 20, "updated": 30, "consensus": 40, "true": 50}),
+            ("stop", {"2": 110, "4": 120, "6": 130, "8": 140}),
+        )
+        for variant, value in values.items()
+    ]  # fmt: skip
+    cells += [
+        {"experiment": "correction", "variant": variant, "seed": seed, "milliseconds": 0.25,
+         "by_images": {how: measured(value + number) for number, how in enumerate(("clean", "occluded", "coarse"))}}
+        for variant, value, seed in (
+            ("human none", 0.5, 7), ("human pca", 1, 7), ("human pca", 3, 8), ("refined ghcu", 5, 7),
+        )
+    ]  # fmt: skip
+
+    write_ablations(cells, tmp_path)
+
+    text = (tmp_path / "ablations.md").read_text()
+    for row in (
+        "| 0 (not searched) | 32.000 | 32.000 | 32.500 | 4.99 |",
+        "| 0.1 | 31.000 | 31.000 | 31.500 | 4.37 |",
+        "| 1.0 | 82.000 | 82.000 | 82.500 | 4.68 |",
+        "| 7 (as 1) | 92.000 | 92.000 | 92.500 | 4.72 |",
+        "| 15 (as 11) | 22.000 | 22.000 | 22.500 | 4.53 |",
+        "| 19 | 31.000 | 31.000 | 31.500 | 4.37 |",  # the row of lambda 0.1
+        "| consensus | 40.000 | 41.000 | 42.000 | 40.000 | 41.000 | 42.000 | 40.000 | 41.000 | 42.000 |",
+        "| 0 | 12.000 | 12.500 |",
+        "| 6 | 132.000 | 132.500 |",
+        "| 10 | 32.000 | 32.500 |",
+        "| human | pca | 7, 8 | 2.000 | 3.000 | 4.000 | 0.2 | - |",
+        "| refined | ghcu | 7 | 5.000 | 6.000 | 7.000 | 0.2 | 3.85 / 3.46 / 7.51 |",
+    ):
+        assert row in text, row
+    assert "Seeds 1, 2, 4." in text
+    assert "Lowest: 0.1 for the labels, 0.1 for our detector, 0.1 for the paper's." in text
+    assert "Lowest: 11 for the labels, 11 for our detector, 19 for the paper's." in text
+    assert "32 % of the squared bias" in text
+    # On seed 7, which both have: 1, 2 and 3 beside 0.5, 1.5 and 2.5.
+    assert "*pca* +100 % / +33 % / +20 %.  Lowest: clean: pca, occluded: pca, low resolution: pca." in text
+
+    write_ablations([cells[0], {**cells[3], "seed": 9}], tmp_path)  # one row each of two seeds
+    assert "| 0 (not searched) | 31.000 | 31.000 | 31.500 | 4.99 |" in (tmp_path / "ablations.md").read_text()
+
+
+def test_labels_miss_by_what_they_were_moved_and_gross_errors_do_not_count(rendered, human):
+    from bench.ablations.runs import bias, label_errors, shorter, size_of_bias
+
+    truth = read_truth(human, rendered)
+    points, unit = truth.points.copy(), normalisers(truth)["interocular"]
+    for contour in ([36, 37, 38, 39, 40, 41], list(range(17))):
+        points[:, contour] = 0.9 * points[:, contour] + 0.1 * points[:, contour].mean(1, keepdims=True)
+    alone = replace(truth.scheme, contours=((36, 37, 38, 39, 40, 41), tuple(range(17))))
+    known = AnnotationSet(truth.table, alone, {})
+    assert shorter(points, known) == pytest.approx(10, abs=1e-2)
+    assert size_of_bias(points, known) == 100
+    points[:, 40] += unit[:, None]
+    assert size_of_bias(points, known) < 60
+
+    moved = truth.points + 0.05 * unit[:, None, None] * [0.6, 0.8]
+    assert bias(moved, truth) == pytest.approx(5, abs=1e-3)
+    assert shorter(moved, truth) == pytest.approx(0, abs=1e-3)
+    assert size_of_bias(moved, truth) == pytest.approx(0, abs=0.1)
+
+    gross = np.full(truth.points.shape[:2], None, object)
+    gross[0] = "swapped"
+    marked = AnnotationSet(truth.table.assign(gross=gross.ravel()), truth.scheme, {})
+    moved[0] = moved[0, ::-1]
+    found = label_errors(truth.moved(moved, 0, {}, {}), marked)
+    assert found["mean"] == found["bias"] == pytest.approx(5, abs=1e-2)
+    assert found["shorter"] == pytest.approx(0, abs=1e-2)
