@@ -18,6 +18,7 @@ from lmk.kernels.heatmap import gaussian_profiles
 from lmk.models import build_model, load_model, read_config
 from lmk.models.corrections import (
     CORRECTIONS,
+    OTHERWISE,
     HeatmapCorrection,
     ShapeCorrection,
     _turned,
@@ -207,6 +208,42 @@ def test_what_is_not_learnt_yet_is_the_fit(small):
 
     torch.testing.assert_close(found, fitted, atol=0.02, rtol=0)
     assert not torch.equal(found, fitted)
+
+
+def test_heatmaps_and_points_are_laid_out_as_other_shapes(small):
+    side = 128
+    params = detector(small, input_size=side, heatmap_size=side)
+    unit = HeatmapCorrection(CorrectionParams(kind="ghcu", detector=params), 12)
+    points = torch.from_numpy(shapes_of(6)).float() * 0.5
+    weight = torch.ones(6, 12)
+    weight[0, 5] = 0  # so that neither it nor the two that would be moved by it know where it goes
+    points[0, 5] = 0
+    place = unit.detector.to_heatmap(points)
+    across, down = (gaussian_profiles(place[..., axis], side, unit.detector.sigma) for axis in (0, 1))
+    maps = (down[..., None] * across[..., None, :]).log()
+
+    moved, there = unit._other_shapes(maps, points, weight)
+
+    torch.testing.assert_close(unit.detector.decode(moved), there, atol=0.01, rtol=0)
+    torch.testing.assert_close(moved.exp().sum((2, 3)), torch.ones(6, 12))
+    assert torch.equal(there[:3, 5], points[:3, 5])
+    for number in (3, 4, 5):
+        face, one, other = points[number], points[number - 1], points[number - 2]
+        wanted = face + OTHERWISE * (laid(one, face) - laid(other, face))
+        assert float((there[number] - wanted).abs().max()) <= 1.01 / side  # whole pixels
+    assert float((there[3:] - points[3:]).abs().max()) > 2 / side
+
+    alike = points[:1] * torch.tensor([0.5, 0.9, 1.3])[:, None, None] + 0.1  # three faces of one shape
+    assert torch.equal(unit._other_shapes(maps[:3], alike, torch.ones(3, 12))[1], alike)
+
+
+def laid(shape, on):
+    """By a general solver: the turn, size and shift that bring a shape nearest to another."""
+    x, y = shape.double().numpy().T
+    zero, one = np.zeros(12), np.ones(12)
+    design = np.concatenate([np.stack([x, -y, one, zero], 1), np.stack([y, x, zero, one], 1)])
+    best = np.linalg.lstsq(design, on.double().numpy().T.ravel(), rcond=None)[0]
+    return torch.from_numpy((design @ best).reshape(2, 12).T).float()
 
 
 class BrightSpot(torch.nn.Module):

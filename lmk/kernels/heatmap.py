@@ -185,6 +185,15 @@ def log_probabilities(logits: Tensor) -> Tensor:
     return logits.float().flatten(2).log_softmax(-1).view_as(logits)
 
 
+def shifted(log_maps: Tensor, by: Tensor) -> Tensor:
+    """Maps (B, K, H, W), each moved by whole pixels (B, K, 2); what comes in is what stood at the edge."""
+    height, width = log_maps.shape[-2:]
+    columns = (torch.arange(width, device=log_maps.device) - by[..., :1]).clamp(0, width - 1)
+    rows = (torch.arange(height, device=log_maps.device) - by[..., 1:]).clamp(0, height - 1)
+    moved = log_maps.gather(2, rows[..., None].expand(log_maps.shape))
+    return moved.gather(3, columns[:, :, None].expand(log_maps.shape))
+
+
 def expected_position(log_maps: Tensor, radius: int) -> tuple[Tensor, Tensor]:
     """Return the mean position of the mass within `radius` pixels of each map's largest value, and that mass.
 

@@ -23,7 +23,7 @@ from torch.nn import functional
 
 from lmk.config import CorrectionParams
 from lmk.errors import ModelError
-from lmk.kernels.heatmap import moments
+from lmk.kernels.heatmap import log_probabilities, moments, shifted
 from lmk.kernels.shape import shape_space
 from lmk.models.hourglass import StackedHourglass
 
@@ -33,6 +33,7 @@ SMALLEST = 4  # side of the last map
 SCALED, SUREST = 4.0, 1.5  # distances in parts of the crop are small numbers; no map is much narrower than its target
 WIDER = 512  # where the fit comes in, too
 KEPT = 0.98  # of the variance of shapes, by the point distribution model
+OTHERWISE = 0.6  # of what two faces differ in, when heatmaps are laid out as another shape
 FITTED = 12  # rounds of its fit: the turn depends on the shape, and the shape on the turn
 
 
@@ -63,15 +64,59 @@ class Correction(nn.Module, ABC):
     def locate(self, images: Tensor) -> Tensor:
         """(B, 3, S, S) to points (B, K, 2) in parts of the crop."""
 
+    @abstractmethod
     def loss(self, images: Tensor, points: Tensor, weight: Tensor) -> Tensor:
-        """Mean distance in parts of the crop."""
-        away = torch.linalg.vector_norm(self.locate(images) - points, dim=-1)
+        """What training makes small, of points (B, K, 2) in parts of the crop that count by (B, K)."""
+
+
+class OnHeatmaps(Correction):
+    """A correction that sees nothing but the detector's heatmaps.
+
+    So it can learn from more shapes than labels have: each heatmap is moved by what two other faces of the batch differ
+    in there, and the label goes with it.  Cover and blur stay what the detector made of them.
+    """
+
+    @abstractmethod
+    def correct(self, log_maps: Tensor) -> Tensor:
+        """Log-probabilities (B, K, H, W) to points (B, K, 2) in parts of the crop."""
+
+    def locate(self, images: Tensor) -> Tensor:
+        """(B, 3, S, S) to points (B, K, 2) in parts of the crop."""
+        with torch.no_grad():
+            maps = self.detector.log_heatmaps(images)
+        return self.correct(maps)
+
+    def loss(self, images: Tensor, points: Tensor, weight: Tensor) -> Tensor:
+        """Mean distance in parts of the crop, in the shapes of the images and in others."""
+        with torch.no_grad():
+            maps = self.detector.log_heatmaps(images)
+            moved, there = self._other_shapes(maps, points, weight)
+        maps, points, weight = torch.cat([maps, moved]), torch.cat([points, there]), weight.repeat(2, 1)
+        away = torch.linalg.vector_norm(self.correct(maps) - points, dim=-1)
         mean: Tensor = (away * weight).sum() / weight.sum().clamp(min=1)
         return mean
+
+    def _other_shapes(self, log_maps: Tensor, points: Tensor, weight: Tensor) -> tuple[Tensor, Tensor]:
+        """Heatmaps and points, each moved by whole pixels of a heatmap."""
+        shapes, known = torch.view_as_complex(points.float().contiguous()), weight > 0
+        known = known & known.roll(1, 0) & known.roll(2, 0)
+        one, other = (_laid(shapes.roll(n, 0), shapes, known) for n in (1, 2))
+        half = self.detector.params.heatmap_size / 2
+        by = (OTHERWISE * half * torch.view_as_real(torch.where(known, one - other, 0))).round()
+        return log_probabilities(shifted(log_maps, by.long())), points + by / half
 
     def heat(self, log_maps: Tensor) -> Tensor:
         """Heatmaps of which a perfect one has peak 1."""
         return log_maps.exp() * (2 * math.pi * self.detector.sigma**2)
+
+
+def _laid(shapes: Tensor, on: Tensor, known: Tensor) -> Tensor:
+    """Complex shapes (B, K), turned, scaled and shifted onto others, as least squares over known points have it."""
+    count = known.sum(1, keepdim=True).clamp(min=1)
+    here, there = (torch.where(known, each, 0).sum(1, keepdim=True) / count for each in (shapes, on))
+    away, wanted = torch.where(known, shapes - here, 0), torch.where(known, on - there, 0)
+    turn = (away.conj() * wanted).sum(1, keepdim=True) / (away.abs() ** 2).sum(1, keepdim=True).clamp(min=1e-9)
+    return (shapes - here) * turn + there
 
 
 def _mean_place(points: NDArray[np.float64]) -> NDArray[np.float64]:
@@ -100,7 +145,7 @@ def _head(inputs: int, landmarks: int) -> nn.Linear:
     return head
 
 
-class HeatmapCorrection(Correction):
+class HeatmapCorrection(OnHeatmaps):
     """Table 1 of the paper, for heatmaps of any size; what it finds is added to the mean shape."""
 
     def __init__(self, params: CorrectionParams, landmarks: int):
@@ -109,15 +154,13 @@ class HeatmapCorrection(Correction):
         self.body = nn.Sequential(*layers, nn.Linear(width, HIDDEN), nn.ReLU(inplace=True))
         self.head = _head(HIDDEN, landmarks)
 
-    def locate(self, images: Tensor) -> Tensor:
-        """(B, 3, S, S) to points (B, K, 2) in parts of the crop."""
-        with torch.no_grad():
-            seen = self.heat(self.detector.log_heatmaps(images))
-        found: Tensor = self.mean + self.head(self.body(seen)).float().view(len(images), -1, 2)
+    def correct(self, log_maps: Tensor) -> Tensor:
+        """Log-probabilities (B, K, H, W) to points (B, K, 2) in parts of the crop."""
+        found: Tensor = self.mean + self.head(self.body(self.heat(log_maps))).float().view(len(log_maps), -1, 2)
         return found
 
 
-class ShapeCorrection(Correction):
+class ShapeCorrection(OnHeatmaps):
     """A mean shape, its directions, and a turn, size and place for each image, fitted by weighted least squares.
 
     A heatmap says where its point is and how surely: its reading counts by the inverse of its covariance.  Directions
@@ -145,11 +188,9 @@ class ShapeCorrection(Correction):
         self.directions[:count].copy_(torch.from_numpy(space.directions))
         self.spread[:count].copy_(torch.from_numpy(space.spread))
 
-    def locate(self, images: Tensor) -> Tensor:
-        """(B, 3, S, S) to points (B, K, 2) in parts of the crop."""
-        with torch.no_grad():
-            maps = self.detector.log_heatmaps(images)
-            return self.fitted(self.detector.decode(maps), covariances(maps))
+    def correct(self, log_maps: Tensor) -> Tensor:
+        """Log-probabilities (B, K, H, W) to points (B, K, 2) in parts of the crop."""
+        return self.fitted(self.detector.decode(log_maps), covariances(log_maps))
 
     def fitted(self, read: Tensor, covariance: Tensor) -> Tensor:
         """What `fit` makes of (B, K, 2) readings in parts of the crop, with covariances of heatmap pixels."""
@@ -210,18 +251,17 @@ class ShapedCorrection(ShapeCorrection):
         super().study(points)
         self.usual.copy_(torch.from_numpy(_mean_place(points)))
 
-    def locate(self, images: Tensor) -> Tensor:
-        """(B, 3, S, S) to points (B, K, 2) in parts of the crop."""
+    def correct(self, log_maps: Tensor) -> Tensor:
+        """Log-probabilities (B, K, H, W) to points (B, K, 2) in parts of the crop."""
         with torch.no_grad():
-            maps = self.detector.log_heatmaps(images)
-            read, covariance = self.detector.decode(maps).float(), covariances(maps)
+            read, covariance = self.detector.decode(log_maps).float(), covariances(log_maps)
             fitted = self.fitted(read, covariance)
             width = covariance.diagonal(dim1=-2, dim2=-1).sum(-1).sqrt().float()
             sure = (math.sqrt(2) * self.detector.sigma / width).clamp(max=SUREST)  # about 1 for a perfect map
             facts = [SCALED * sure[..., None] * (read - fitted), SCALED * (fitted - self.usual), sure]
-            seen = self.heat(maps)
+            seen = self.heat(log_maps)
         joined = torch.cat([self.body(seen), *(fact.flatten(1) for fact in facts)], 1)
-        found: Tensor = fitted + self.head(self.join(joined)).float().view(len(images), -1, 2)
+        found: Tensor = fitted + self.head(self.join(joined)).float().view(len(log_maps), -1, 2)
         return found
 
 

@@ -16,6 +16,7 @@ from lmk.kernels.heatmap import (
     gaussian_profiles,
     log_probabilities,
     moments,
+    shifted,
     star,
 )
 
@@ -83,6 +84,18 @@ def test_a_second_mode_far_away_does_not_pull():
     log_map = torch.log(0.6 * one[:, None] * one + 0.4 * other[:, None] * other + 1e-12)[None, None]
 
     assert expected_position(log_map, radius=4)[0][0, 0].tolist() == pytest.approx([8, 8], abs=1e-3)
+
+
+def test_maps_are_moved_and_what_comes_in_is_what_stood_at_the_edge():
+    random = torch.Generator().manual_seed(0)
+    maps = torch.randn(2, 3, 7, 9, generator=random)
+    by = torch.randint(-4, 5, (2, 3, 2), generator=random)
+
+    moved = shifted(maps, by)
+
+    for b, k, y, x in np.ndindex(2, 3, 7, 9):
+        across, down = by[b, k].tolist()
+        assert moved[b, k, y, x] == maps[b, k, min(max(y - down, 0), 6), min(max(x - across, 0), 8)]
 
 
 def test_a_peak_at_the_border_is_found_there():
