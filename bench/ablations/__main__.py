@@ -21,6 +21,7 @@ from bench.ablations.runs import (
     COUNT,
     NOISE,
     Setting,
+    alike,
     alternation,
     corrected,
     errors,
@@ -35,7 +36,7 @@ from bench.downstream.__main__ import RESULTS, SEEDS
 from bench.label_truth import rivals
 from bench.label_truth.__main__ import profile
 from lmk.models import load_model
-from lmk.models.corrections import Correction
+from lmk.models.corrections import OTHERWISE, Correction, ShapeCorrection
 from lmk.models.hourglass import FAR
 from lmk.store import digest_of, write_json
 
@@ -43,9 +44,9 @@ WEIGHTS = (0, 0.01, 0.05, 0.1, 0.3, 0.5, 1.0)  # Table 5; 0 is the baseline ther
 TEMPLATES = (1, 11, 25)  # Table 6; 19 is in Table 5, and 7 and 15 are 1 and 11 in whole pixels of our heatmaps
 STOPS = (2, 4, 6, 8)  # Figure 8; 0 is the baseline, 10 the alternation itself
 UNITS = ("none", "ghcu", "pca", "shaped", "upright")
-# Tried on human labels alone: a unit that sees no coarse images, and detectors that do.
-OTHERS = ("ghcu clear", "none coarsely", "pca coarsely")
-IMAGES = ("clean", "occluded", "coarse")
+# A unit that sees no coarse images, detectors that do, and a shape model to which all readings are equally sure.
+OTHERS = ("human ghcu clear", "human none coarsely", "human pca coarsely", "human pca alike", "refined pca alike")
+IMAGES = ("clean", "occluded", "coarse", "both")
 VARIANTS = {
     "lambda": tuple(str(weight) for weight in WEIGHTS),
     "template": tuple(str(size) for size in TEMPLATES),
@@ -53,7 +54,7 @@ VARIANTS = {
     "stop": tuple(str(rounds) for rounds in STOPS),
     "correction": (
         *(f"{labels} {unit}" for labels in ("human", "refined") for unit in UNITS),
-        *(f"human {other}" for other in OTHERS),
+        *OTHERS,
     ),
 }
 
@@ -72,7 +73,8 @@ def recipe(experiment: str) -> str:
     """A short name for what has a say in an experiment beside the profile."""
     learnt = {labels: downstream.recipe("hourglass", labels) for labels in ("human", "refined")}
     if experiment == "correction":
-        return digest_of(NOISE, COUNT, runs.LEARNT, list(runs.COVERED), runs.COARSE, Correction.coarse, learnt)
+        seen = [*IMAGES, *runs.COVERED, runs.COARSE, Correction.coarse, OTHERWISE]
+        return digest_of(NOISE, COUNT, runs.LEARNT, seen, learnt)
     if experiment in ("lambda", "template"):
         return digest_of(NOISE, COUNT, rivals.PAPER, learnt["human"])
     return digest_of(NOISE, COUNT, rivals.PAPER, runs.ROUNDS, runs.EPOCH, runs.SLOWER, FAR)
@@ -117,6 +119,8 @@ def _correction(here: Setting, variant: str, seed: int, work: Path) -> dict[str,
     if unit != "none":
         coarse = 0.0 if "clear" in how else Correction.coarse
         model = corrected(here, unit, detector, learnt, target, work / ".work" / " ".join(how), coarse)
+    if "alike" in how and isinstance(model, ShapeCorrection):
+        model = alike(model)
     found: dict[str, Any] = {
         "by_images": {
             images: errors(here, model, spoilt(here, images) if images != "clean" else None) for images in IMAGES

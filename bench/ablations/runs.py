@@ -27,7 +27,7 @@ from lmk.images import Crops
 from lmk.inference import keep_memory, predict
 from lmk.kernels.metrics import instance_errors, point_errors
 from lmk.models import CURVE, Network, load_model
-from lmk.models.corrections import Correction
+from lmk.models.corrections import Correction, ShapeCorrection
 from lmk.models.hourglass import StackedHourglass
 from lmk.progress import Progress
 from lmk.refine.iteration import run_iteration, search_labels
@@ -272,17 +272,33 @@ def corrected(
     return load_model(target, here.tested.scheme)
 
 
+class Alike(ShapeCorrection):
+    """A shape model to which each reading is as sure as that of a perfect heatmap: one that filters outliers alone."""
+
+    def fit(self, read: torch.Tensor, covariance: torch.Tensor) -> torch.Tensor:
+        """The likeliest shapes for readings, whatever their covariances."""
+        perfect = self.detector.sigma**2 * torch.eye(2, dtype=covariance.dtype)
+        return super().fit(read, perfect.expand_as(covariance))
+
+
+def alike(model: ShapeCorrection) -> Alike:
+    """A trained shape model, fitted without regard to how sure a reading is."""
+    made = Alike(model.params, len(model.mean))
+    made.load_state_dict(model.state_dict())
+    return made.eval()
+
+
 def spoilt(here: Setting, how: str) -> Crops:
-    """The test faces, each with a rectangle over it, or as if they had been photographed from far away."""
+    """The test faces, each with a rectangle over it, or as if they had been photographed from far away, or both."""
     images = cut_crops(here.tested, here.test / "faces", here.params.model.input_size)
     random = np.random.default_rng(0)
     for index in range(len(images)):
         pixels = images.pixels[index]
-        if how == "occluded":
+        if how in ("occluded", "both"):
             side = np.round(random.uniform(*COVERED, 2) * images.size / images.margin).astype(int)
             corner = np.round(random.uniform(0.15, 0.85, 2) * images.size - side / 2).astype(int).clip(0)
             pixels[corner[1] : corner[1] + side[1], corner[0] : corner[0] + side[0]] = random.integers(0, 256, 3)
-        else:
+        if how in ("coarse", "both"):
             size = math.ceil(COARSE * images.margin)
             small = functional.interpolate(_batch(pixels), size=(size, size), mode="area")
             large = functional.interpolate(small, size=pixels.shape[:2], mode="bicubic").clamp(0, 255)

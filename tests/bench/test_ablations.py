@@ -51,13 +51,17 @@ def test_the_ablations_run_and_their_page_has_every_table(tiny, small, tmp_path,
     )
     assert searched[0]["labels"] == cells[0]["labels"][0]  # nothing is searched
     monkeypatch.setattr(downstream, "RESULTS", tmp_path)
-    variants = ("human none", "refined pca", "human ghcu", "human ghcu clear", "human none coarsely")
+    variants = (
+        "human none", "refined pca", "refined pca alike", "human ghcu", "human ghcu clear", "human none coarsely",
+    )  # fmt: skip
     corrected = {variant: ablations.make_cell("correction", variant, 3, tmp_path) for variant in variants}
     assert (tmp_path / "downstream" / "default_10_hourglass_refined_3.json").is_file()
     found = {variant: cell["by_images"] for variant, cell in corrected.items()}
-    for same, other in (("human ghcu", "human ghcu clear"), ("human none", "human none coarsely")):
-        assert found[same] != found[other]  # what was seen made a difference
-    assert len({errors["truth"] for errors in found["refined pca"].values()}) == 3
+    for same, other in (
+        ("human ghcu", "human ghcu clear"), ("human none", "human none coarsely"), ("refined pca", "refined pca alike"),
+    ):  # fmt: skip
+        assert found[same] != found[other]  # what was seen, and how sure readings are, made a difference
+    assert len({errors["truth"] for errors in found["refined pca"].values()}) == 4
     assert corrected["refined pca"]["milliseconds"] > 0
     cells += [*searched, *corrected.values()]
 
@@ -70,6 +74,7 @@ def test_the_ablations_run_and_their_page_has_every_table(tiny, small, tmp_path,
 
 
 def test_each_row_of_the_ablations_page_is_made_of_its_own_cells(tmp_path):
+    from bench.ablations.page import IMAGES
     from bench.ablations.page import write_page as write_ablations
 
     def measured(value):
@@ -98,9 +103,10 @@ def test_each_row_of_the_ablations_page_is_made_of_its_own_cells(tmp_path):
     ]  # fmt: skip
     cells += [
         {"experiment": "correction", "variant": variant, "seed": seed, "milliseconds": 0.25,
-         "by_images": {how: measured(value + number) for number, how in enumerate(("clean", "occluded", "coarse"))}}
+         "by_images": {how: measured(value + number) for number, how in enumerate(IMAGES)}}
         for variant, value, seed in (
             ("human none", 0.5, 7), ("human pca", 1, 7), ("human pca", 3, 8), ("refined ghcu", 5, 7),
+            ("refined pca alike", 4, 7),
         )
     ]  # fmt: skip
 
@@ -118,16 +124,19 @@ def test_each_row_of_the_ablations_page_is_made_of_its_own_cells(tmp_path):
         "| 0 | 12.000 | 12.500 |",
         "| 6 | 132.000 | 132.500 |",
         "| 10 | 32.000 | 32.500 |",
-        "| human | pca | 7, 8 | 2.000 | 3.000 | 4.000 | 0.2 | - |",
-        "| refined | ghcu | 7 | 5.000 | 6.000 | 7.000 | 0.2 | 3.85 / 3.46 / 7.51 |",
+        "| human | pca | 7, 8 | 2.000 | 3.000 | 4.000 | 5.000 | 0.2 | - |",
+        "| refined | ghcu | 7 | 5.000 | 6.000 | 7.000 | 8.000 | 0.2 | 3.85 / 3.46 / 7.51 |",
     ):
         assert row in text, row
     assert "Seeds 1, 2, 4." in text
     assert "Lowest: 0.1 for the labels, 0.1 for our detector, 0.1 for the paper's." in text
     assert "Lowest: 11 for the labels, 11 for our detector, 19 for the paper's." in text
     assert "32 % of the squared bias" in text
-    # On seed 7, which both have: 1, 2 and 3 beside 0.5, 1.5 and 2.5.
-    assert "*pca* +100 % / +33 % / +20 %.  Lowest: clean: pca, occluded: pca, low resolution: pca." in text
+    # On seed 7, which both have: 1, 2, 3 and 4 beside 0.5, 1.5, 2.5 and 3.5; 5, 6, 7 and 8 beside 4, 5, 6 and 7.
+    assert "*pca* +100 % / +33 % / +20 % / +14 %.  Lowest: clean: pca, occluded: pca, low resolution: pca" in text
+    assert (
+        "*pca alike* after refined labels +25 % / +20 % / +17 % / +14 %; in the paper's three categories -4 %" in text
+    )
 
     write_ablations([cells[0], {**cells[3], "seed": 9}], tmp_path)  # one row each of two seeds
     assert "| 0 (not searched) | 31.000 | 31.000 | 31.500 | 4.99 |" in (tmp_path / "ablations.md").read_text()
