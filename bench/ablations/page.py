@@ -44,7 +44,8 @@ WHO = {
     "narrow its heatmap is, which the paper does not say of its own.",
     "pca alike": "*pca alike* is the same model with all readings counting alike, which filters outliers alone.",
     "shaped": "*shaped* is that fit and a network that corrects it.",
-    "upright": "*upright* is a second detector that sees the face turned upright, the paper's Norm.",
+    "upright": "*upright* is a second detector that sees the face turned upright, the paper's Norm; it goes on from "
+    "the first one, so that a part of what it wins is won by a longer training, on coarse images, too.",
     "none coarsely": "Detectors have seen no coarse image, but those of rows *coarsely*, half of whose images were.",
     "ghcu clear": "*ghcu clear* has seen none either.",
 }
