@@ -44,8 +44,12 @@ WEIGHTS = (0, 0.01, 0.05, 0.1, 0.3, 0.5, 1.0)  # Table 5; 0 is the baseline ther
 TEMPLATES = (1, 11, 25)  # Table 6; 19 is in Table 5, and 7 and 15 are 1 and 11 in whole pixels of our heatmaps
 STOPS = (2, 4, 6, 8)  # Figure 8; 0 is the baseline, 10 the alternation itself
 UNITS = ("none", "ghcu", "pca", "shaped", "upright")
-# A unit that sees no coarse images, detectors that do, and a shape model to which all readings are equally sure.
-OTHERS = ("human ghcu clear", "human none coarsely", "human pca coarsely", "human pca alike", "refined pca alike")
+# A unit that sees no coarse images, detectors that do, from the start or after as long a training as units have, and a
+# shape model to which all readings are equally sure.
+OTHERS = (
+    "human ghcu clear", "human none coarsely", "human pca coarsely", "human none longer", "human pca alike",
+    "refined pca alike",
+)  # fmt: skip
 IMAGES = ("clean", "occluded", "coarse", "both")
 VARIANTS = {
     "lambda": tuple(str(weight) for weight in WEIGHTS),
@@ -116,7 +120,7 @@ def _correction(here: Setting, variant: str, seed: int, work: Path) -> dict[str,
         if not downstream.up_to_date(path := downstream.cell_path(NOISE, COUNT, "hourglass", labels, seed)):
             write_json(cell, path)
     model = load_model(detector, here.tested.scheme)
-    if unit != "none":
+    if unit != "none" or "longer" in how:
         coarse = 0.0 if "clear" in how else Correction.coarse
         model = corrected(here, unit, detector, learnt, target, work / ".work" / " ".join(how), coarse)
     if "alike" in how and isinstance(model, ShapeCorrection):

@@ -30,7 +30,7 @@ IMAGES = {"clean": "clean", "occluded": "occluded", "coarse": "low resolution", 
 # Of Tables 8 and 9; `clear` and `coarsely` say who has seen coarse images, see bench.ablations.
 UNITS = (
     *(("human", unit) for unit in ("none", "ghcu", "ghcu clear", "pca alike", "pca", "shaped", "upright")),
-    *(("human", unit) for unit in ("none coarsely", "pca coarsely")),
+    *(("human", unit) for unit in ("none longer", "none coarsely", "pca coarsely")),
     *(("refined", unit) for unit in ("none", "ghcu", "pca alike", "pca", "shaped", "upright")),
 )
 TOGETHER = {"lambda": "search", "template": "search", "update": "alternation", "stop": "alternation"}
@@ -46,7 +46,9 @@ WHO = {
     "shaped": "*shaped* is that fit and a network that corrects it.",
     "upright": "*upright* is a second detector that sees the face turned upright, the paper's Norm; it goes on from "
     "the first one, so that a part of what it wins is won by a longer training, on coarse images, too.",
-    "none coarsely": "Detectors have seen no coarse image, but those of rows *coarsely*, half of whose images were.",
+    "none longer": "*none longer* is the first detector after just that training.",
+    "none coarsely": "Other detectors have seen no coarse image, but those of rows *coarsely*, half of whose images "
+    "were.",
     "ghcu clear": "*ghcu clear* has seen none either.",
 }
 COLUMNS = (

@@ -250,18 +250,22 @@ def shorter(points: Array, truth: AnnotationSet) -> float:
 def corrected(
     here: Setting, kind: str, detector: Path, labels: Path, target: Path, work: Path, coarse: float
 ) -> Network:
-    """A correction of a trained detector, learnt from some labels; part of the images that it sees are coarse."""
+    """A correction of a trained detector, learnt from some labels; part of the images that it sees are coarse.
+
+    The kind `none` is the detector itself, after as long a training on the same images.
+    """
     params = here.params
     beneath = load_model(detector, here.tested.scheme)
     rate = params.downstream.learning_rate
     training = params.training.model_copy(
         update={"images": LEARNT, "epochs": LEARNT // COUNT, "learning_rate": rate, "held_out": 0.0, "seed": here.seed}
     )
-    with showing(Correction, coarse):
+    correction = {"kind": kind, "detector": beneath.params}
+    with showing(StackedHourglass if kind == "none" else Correction, coarse):
         fit(
             labels=labels,
             images=here.folder / "faces",
-            network=CorrectionParams.model_validate({"kind": kind, "detector": beneath.params}),
+            network=beneath.params if kind == "none" else CorrectionParams.model_validate(correction),
             training=training,
             augmentation=params.augmentation,
             target=target,

@@ -53,12 +53,14 @@ def test_the_ablations_run_and_their_page_has_every_table(tiny, small, tmp_path,
     monkeypatch.setattr(downstream, "RESULTS", tmp_path)
     variants = (
         "human none", "refined pca", "refined pca alike", "human ghcu", "human ghcu clear", "human none coarsely",
+        "human none longer",
     )  # fmt: skip
     corrected = {variant: ablations.make_cell("correction", variant, 3, tmp_path) for variant in variants}
     assert (tmp_path / "downstream" / "default_10_hourglass_refined_3.json").is_file()
     found = {variant: cell["by_images"] for variant, cell in corrected.items()}
     for same, other in (
-        ("human ghcu", "human ghcu clear"), ("human none", "human none coarsely"), ("refined pca", "refined pca alike"),
+        ("human ghcu", "human ghcu clear"), ("human none", "human none coarsely"), ("human none", "human none longer"),
+        ("refined pca", "refined pca alike"),
     ):  # fmt: skip
         assert found[same] != found[other]  # what was seen, and how sure readings are, made a difference
     assert len({errors["truth"] for errors in found["refined pca"].values()}) == 4
