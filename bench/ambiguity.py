@@ -160,8 +160,8 @@ def page(rows: list[dict[str, Any]]) -> str:
         "`lmk ambiguity` says of each of 68 landmarks against the one that was injected, along contours and across "
         "them.  *Within 15 %*: how many landmarks; *covered*: how many intervals of 95 % hold the injected spread.",
         "",
-        f"Across contours annotators are off by few pixels of images of {SIDE}: {pixels}.  Refined labels are not much "
-        "nearer to the truth than that where it is less than half a pixel, and such spreads are found worst.",
+        f"Across contours annotators are off by few pixels of images of {SIDE}: {pixels}.  Spreads of less "
+        "than half a pixel are found worst.",
         "",
         "![found and injected spreads](images/ambiguity.svg)",
         "",

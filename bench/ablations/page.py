@@ -3,29 +3,32 @@
 from __future__ import annotations
 
 import json
-import statistics
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import altair as alt
-import pandas as pd
 import vl_convert
 
+from bench.ablations.charts import charts
+from bench.ablations.numbers import (
+    AGAINST,
+    IMAGES,
+    MILLISECONDS,
+    SAME,
+    STOPS,
+    TABLE_5,
+    TABLE_6,
+    TABLE_7,
+    TABLES_8_9,
+    Cells,
+    at,
+    beside,
+    median,
+    searched,
+    whole,
+)
 from bench.ablations.runs import COUNT, LEARNT, NOISE
 from lmk.store import write_json, write_text
-
-# NME on 300W (Tables 5, 6 and 7), and RMSE on 300-VW's categories 1, 2 and 3 (Tables 8 and 9).
-TABLE_5 = {"0": 4.99, "0.01": 4.79, "0.05": 4.40, "0.1": 4.37, "0.3": 4.46, "0.5": 4.54, "1.0": 4.68}
-TABLE_6 = {"1": 4.76, "7": 4.72, "11": 4.61, "15": 4.53, "19": 4.37, "25": 4.43}
-TABLE_7 = {"hourglass": (5.04, 4.37), "resnet": (5.49, 5.12)}
-TABLES_8_9 = {
-    "human none": (4.32, 3.83, 9.91), "human ghcu": (4.03, 3.66, 8.15), "refined none": (4.06, 3.58, 9.19),
-    "refined ghcu": (3.85, 3.46, 7.51), "refined pca": (3.99, 3.26, 7.69),
-}  # fmt: skip
-MILLISECONDS = {"pca": 1219, "ghcu": 149}
-AGAINST = {"truth": "the truth", "human": "human labels"}
-IMAGES = {"clean": "clean", "occluded": "occluded", "coarse": "low resolution", "both": "both"}
 
 # Of Tables 8 and 9; `clear` and `coarsely` say who has seen coarse images, see bench.ablations.
 UNITS = (
@@ -33,10 +36,7 @@ UNITS = (
     *(("human", unit) for unit in ("none longer", "none coarsely", "pca coarsely")),
     *(("refined", unit) for unit in ("none", "ghcu", "pca alike", "pca", "shaped", "upright")),
 )
-TOGETHER = {"lambda": "search", "template": "search", "update": "alternation", "stop": "alternation"}
 EXPLAINED = 11  # the seed that the text below Figure 8 is about
-STOPS = {0: ("update", "baseline"), **{n: ("stop", str(n)) for n in (2, 4, 6, 8)}, 10: ("update", "updated")}
-SAME = {"template": {"7": "1", "15": "11", "19": "0.1"}}  # in pixels of our heatmaps; 19 is the row of lambda 0.1
 TAUGHT = ("baseline", "not updated", "updated", "consensus", "true")
 WHO = {
     "ghcu": "*ghcu* is the paper's unit, from all heatmaps to all points.",
@@ -49,7 +49,7 @@ WHO = {
     "none longer": "*none longer* is the first detector after just that training.",
     "none coarsely": "Other detectors have seen no coarse image, but those of rows *coarsely*, half of whose images "
     "were.",
-    "ghcu clear": "*ghcu clear* has seen none either.",
+    "ghcu clear": "*ghcu clear* is *ghcu* without coarse images.",
 }
 COLUMNS = (
     "*Consensus* searches as `lmk clean` does, but updates the detector as the paper does; *true* teaches the truth "
@@ -57,138 +57,23 @@ COLUMNS = (
     "over landmarks; *shorter* by how many % contours are drawn to their middles, a part of it."
 )
 
-Cells = Mapping[tuple[str, str], Sequence[dict[str, Any]]]
-
 
 def write_page(cells: Sequence[dict[str, Any]], folder: Path) -> None:
     """Write ablations.json, ablations.md and its plots."""
     grouped: dict[tuple[str, str], list[dict[str, Any]]] = {}
-    for cell in _whole(cells):
+    for cell in whole(cells):
         grouped.setdefault((cell["experiment"], cell["variant"]), []).append(cell)
     write_json({f"{experiment}: {variant}": found for (experiment, variant), found in grouped.items()},
                folder / "ablations.json")  # fmt: skip
     (folder / "images").mkdir(parents=True, exist_ok=True)
-    for name, chart in _charts(grouped).items():
+    for name, chart in charts(grouped).items():
         write_text(vl_convert.vegalite_to_svg(chart.to_json()) + "\n", folder / "images" / f"ablations_{name}.svg")
     write_text(_text(grouped, folder), folder / "ablations.md")
-
-
-def _whole(cells: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
-    """Cells of the seeds that have most rows of their tables, so that rows can be compared with each other.
-
-    Corrections are all kept: each row says its seeds.
-    """
-    made: dict[tuple[str, int], set[tuple[str, str]]] = {}
-    for cell in cells:
-        tables, row = TOGETHER.get(cell["experiment"], ""), (cell["experiment"], cell["variant"])
-        made.setdefault((tables, cell["seed"]), set()).add(row)
-    most: dict[str, set[tuple[str, str]]] = {}
-    for (tables, _), rows in made.items():
-        most[tables] = max(most.get(tables, set()), rows, key=len)
-    return [
-        cell
-        for cell in cells
-        if (tables := TOGETHER.get(cell["experiment"], "")) == "" or made[tables, cell["seed"]] == most[tables]
-    ]
-
-
-def _at(cells: Cells, experiment: str, variant: str, where: str, epoch: int, what: str) -> float | None:
-    """Of the detector's `errors` or the `labels` it learns, after or in an epoch, median over seeds."""
-    return _median(cell[where][epoch][what] for cell in cells.get((experiment, variant), []))
 
 
 def _seeds(cells: Cells, experiment: str) -> str:
     found = {cell["seed"] for (name, _), group in cells.items() if name == experiment for cell in group}
     return ", ".join(map(str, sorted(found)))
-
-
-def _charts(cells: Cells) -> dict[str, Any]:
-    names = {
-        "baseline": "baseline", "not updated": "SA without update", "updated": "SA", "consensus": "consensus",
-        "true": "true labels",
-    }  # fmt: skip
-    rows = [
-        {"epoch": epoch, "test error, %": _at(cells, "update", variant, "errors", epoch, "truth"), "labels": title}
-        for variant, title in names.items()
-        for epoch in range(_rounds(cells, variant) + 1)
-    ]
-    losses = [
-        {"epoch": epoch + 1, "training loss": _median(cell["loss"][epoch] for cell in cells[("update", variant)]),
-         "labels": title}
-        for variant, title in names.items()
-        for epoch in range(_rounds(cells, variant))
-    ]  # fmt: skip
-    stops = [
-        {"epochs with an update": rounds, "test error, %": error, "against": title}
-        for rounds, place in STOPS.items()
-        for against, title in AGAINST.items()
-        if (error := _at(cells, *place, "errors", -1, against)) is not None
-    ]
-    found = {
-        "error": (rows, "epoch", "test error, %", "labels", "Figure 7: test error against the truth"),
-        "loss": (losses, "epoch", "training loss", "labels", "Figure 6: training loss"),
-        "stop": (stops, "epochs with an update", "test error, %", "against", "Figure 8: when updates stop"),
-    }
-    charts = {name: _lines(*what) for name, what in found.items() if what[0]}
-    if search := _gains_of_search(cells):
-        charts["search"] = _facets(search)
-    return charts
-
-
-def _rounds(cells: Cells, variant: str) -> int:
-    return min((len(cell["loss"]) for cell in cells.get(("update", variant), [])), default=-1)
-
-
-def _lines(rows: list[dict[str, Any]], x: str, y: str, colour: str, title: str) -> Any:
-    return (
-        alt.Chart(pd.DataFrame(rows), width=420, height=240, title=title)
-        .mark_line(point=True)
-        .encode(
-            x=alt.X(f"{x}:Q", axis=alt.Axis(tickMinStep=1)),
-            y=alt.Y(f"{y}:Q", scale=alt.Scale(zero=False)),
-            color=alt.Color(f"{colour}:N", sort=list(dict.fromkeys(row[colour] for row in rows))),
-        )
-        .configure(background="white")
-    )
-
-
-def _gains_of_search(cells: Cells) -> list[dict[str, Any]]:
-    """What a detector gains over one that learns human labels, in %, by lambda and by template, with the paper's."""
-    human = {against: _median(c["errors"][against] for c in cells.get(("lambda", "0"), [])) for against in AGAINST}
-    rows: list[dict[str, Any]] = []
-    for experiment, title, paper in (("lambda", "lambda", TABLE_5), ("template", "template", TABLE_6)):
-        for place, (variant, number) in enumerate(paper.items()):
-            found = {"the paper": (number, TABLE_5["0"])}
-            for against, what in AGAINST.items():
-                error = _median(cell["errors"][against] for cell in _searched(cells, experiment, variant))
-                if error is not None and human[against] is not None:
-                    found[f"against {what}"] = error, human[against]
-            rows += [
-                {
-                    "of": title,
-                    "value": variant,
-                    "place": place,
-                    "gain": 100 * (base - error) / base,
-                    "measured": name,
-                }
-                for name, (error, base) in found.items()
-            ]
-    return rows if any(row["measured"] != "the paper" for row in rows) else []
-
-
-def _facets(rows: list[dict[str, Any]]) -> Any:
-    return (
-        alt.Chart(pd.DataFrame(rows), width=260, height=220)
-        .mark_line(point=True)
-        .encode(
-            x=alt.X("value:N", sort=alt.EncodingSortField("place"), title=None, axis=alt.Axis(labelAngle=0)),
-            y=alt.Y("gain:Q", title="saved of the error that human labels give, %"),
-            color=alt.Color("measured:N", title=None),
-        )
-        .facet(column=alt.Column("of:N", title=None))
-        .resolve_scale(x="independent")
-        .configure(background="white")
-    )
 
 
 def _text(cells: Cells, folder: Path) -> str:
@@ -220,12 +105,6 @@ def _cell(value: float | None, digits: int = 3) -> str:
     return "-" if value is None else f"{value:.{digits}f}"
 
 
-def _searched(cells: Cells, experiment: str, variant: str) -> Sequence[dict[str, Any]]:
-    """The cells of a row of Table 5 or 6."""
-    known = SAME.get(experiment, {}).get(variant, variant)
-    return cells.get(("lambda" if known == "0.1" else experiment, known), [])
-
-
 def _table_of_search(cells: Cells, experiment: str, title: str, column: str, paper: Mapping[str, float]) -> list[str]:
     lines = [f"## {title}", ""]
     if not _seeds(cells, experiment):
@@ -239,9 +118,9 @@ def _table_of_search(cells: Cells, experiment: str, title: str, column: str, pap
     ]
     made: dict[str, tuple[float, float]] = {}
     for variant, number in paper.items():
-        group = _searched(cells, experiment, variant)
-        values = [_median(cell["labels"]["mean"] for cell in group)]
-        values += [_median(cell["errors"][against] for cell in group) for against in AGAINST]
+        group = searched(cells, experiment, variant)
+        values = [median(cell["labels"]["mean"] for cell in group)]
+        values += [median(cell["errors"][against] for cell in group) for against in AGAINST]
         if values[0] is not None and values[1] is not None:
             made[variant] = values[0], values[1]
         copied = SAME.get(experiment, {}).get(variant, "")
@@ -258,11 +137,6 @@ def _table_of_search(cells: Cells, experiment: str, title: str, column: str, pap
     )
     same = ["Sizes that are the same in pixels of a heatmap of 64 are not run twice."] if experiment in SAME else []
     return [*lines, "", said, near, *same, ""]
-
-
-def _median(values: Iterable[float]) -> float | None:
-    found = list(values)
-    return statistics.median(found) if found else None
 
 
 def _updates(cells: Cells) -> list[str]:
@@ -288,14 +162,14 @@ def _updates(cells: Cells) -> list[str]:
         lines += ["", f"| {title} | {' | '.join(heads)} |", "|---|" + "---:|" * len(heads)]
         for variant in TAUGHT:
             values = [
-                _at(cells, "update", variant, where, epoch, what)
+                at(cells, "update", variant, where, epoch, what)
                 for what in ("truth" if where == "errors" else "mean", "bias", "shorter")
                 for epoch in epochs
             ]
             lines.append(f"| {variant} | {' | '.join(map(_cell, values))} |")
     lines += ["", "| epochs with an update (Figure 8) | against the truth | against human labels |", "|---|---:|---:|"]
     for rounds, place in STOPS.items():
-        values = [_at(cells, *place, "errors", -1, against) for against in AGAINST]
+        values = [at(cells, *place, "errors", -1, against) for against in AGAINST]
         lines.append(f"| {rounds} | {' | '.join(map(_cell, values))} |")
     return [*lines, "", COLUMNS, "", *_why(cells)]
 
@@ -366,21 +240,13 @@ def _corrections(cells: Cells) -> list[str]:
     ]
     for labels, unit in UNITS:
         if group := cells.get(("correction", f"{labels} {unit}"), []):
-            values = [_cell(_median(cell["by_images"][how]["truth"] for cell in group)) for how in IMAGES]
-            took = _cell(_median(c["milliseconds"] for c in group if "milliseconds" in c), 1)
+            values = [_cell(median(cell["by_images"][how]["truth"] for cell in group)) for how in IMAGES]
+            took = _cell(median(c["milliseconds"] for c in group if "milliseconds" in c), 1)
             seeds = ", ".join(str(cell["seed"]) for cell in group)
             known = TABLES_8_9.get(f"{labels} {unit}")
             paper = " / ".join(f"{number:.2f}" for number in known) if known else "-"
             lines.append(f"| {labels} | {unit} | {seeds} | {' | '.join(values)} | {took} | {paper} |")
     return [*lines, "", *_which_unit(cells)]
-
-
-def _beside(cells: Cells, labels: str, unit: str, other: str) -> list[float]:
-    """What a unit's error is of another's, median over the seeds that both have; empty where there is none."""
-    rival = {cell["seed"]: cell["by_images"] for cell in cells.get(("correction", f"{labels} {other}"), [])}
-    group = [cell for cell in cells.get(("correction", f"{labels} {unit}"), []) if cell["seed"] in rival]
-    ratios = [[c["by_images"][how]["truth"] / rival[c["seed"]][how]["truth"] for how in IMAGES] for c in group]
-    return [statistics.median(each) for each in zip(*ratios, strict=True)]
 
 
 def _changes(ratios: Sequence[float]) -> str:
@@ -390,7 +256,7 @@ def _changes(ratios: Sequence[float]) -> str:
 def _which_unit(cells: Cells) -> list[str]:
     """By how much each unit changes the error of a detector that learnt human labels; GHCU beside its rival."""
     units = [unit for labels, unit in UNITS if labels == "human" and unit != "none"]
-    changed = {unit: found for unit in units if (found := _beside(cells, "human", unit, "none"))}
+    changed = {unit: found for unit in units if (found := beside(cells, "human", unit, "none"))}
     if not changed:
         return []
     lowest = [f"{how}: {min(changed, key=lambda one: changed[one][n])}" for n, how in enumerate(IMAGES.values())]
@@ -404,7 +270,7 @@ def _which_unit(cells: Cells) -> list[str]:
         f"*{rival}* after {labels} labels {_changes(found)}"
         for rival in ("pca alike", "pca")
         for labels in ("human", "refined")
-        if (found := _beside(cells, labels, "ghcu", rival))
+        if (found := beside(cells, labels, "ghcu", rival))
     ]
     if rivals:
         theirs = [ours / pca for ours, pca in zip(TABLES_8_9["refined ghcu"], TABLES_8_9["refined pca"], strict=True)]

@@ -98,25 +98,17 @@ class OnHeatmaps(Correction):
 
     def _other_shapes(self, log_maps: Tensor, points: Tensor, weight: Tensor) -> tuple[Tensor, Tensor]:
         """Heatmaps and points, each moved by whole pixels of a heatmap."""
-        shapes, known = torch.view_as_complex(points.float().contiguous()), weight > 0
+        known = weight > 0
         known = known & known.roll(1, 0) & known.roll(2, 0)
-        one, other = (_laid(shapes.roll(n, 0), shapes, known) for n in (1, 2))
-        half = self.detector.params.heatmap_size / 2
-        by = (OTHERWISE * half * torch.view_as_real(torch.where(known, one - other, 0))).round()
+        equal = known[..., None, None] * torch.eye(2, dtype=torch.float64, device=points.device)
+        shapes, half = points.double(), self.detector.params.heatmap_size / 2
+        one, other = (_laid(shapes.roll(n, 0), shapes, equal) for n in (1, 2))
+        by = (OTHERWISE * half * torch.where(known[..., None], one - other, 0)).round().to(points.dtype)
         return log_probabilities(shifted(log_maps, by.long())), points + by / half
 
     def heat(self, log_maps: Tensor) -> Tensor:
         """Heatmaps of which a perfect one has peak 1."""
         return log_maps.exp() * (2 * math.pi * self.detector.sigma**2)
-
-
-def _laid(shapes: Tensor, on: Tensor, known: Tensor) -> Tensor:
-    """Complex shapes (B, K), turned, scaled and shifted onto others, as least squares over known points have it."""
-    count = known.sum(1, keepdim=True).clamp(min=1)
-    here, there = (torch.where(known, each, 0).sum(1, keepdim=True) / count for each in (shapes, on))
-    away, wanted = torch.where(known, shapes - here, 0), torch.where(known, on - there, 0)
-    turn = (away.conj() * wanted).sum(1, keepdim=True) / (away.abs() ** 2).sum(1, keepdim=True).clamp(min=1e-9)
-    return (shapes - here) * turn + there
 
 
 def _mean_place(points: NDArray[np.float64]) -> NDArray[np.float64]:
@@ -215,8 +207,7 @@ class ShapeCorrection(OnHeatmaps):
             normal = torch.einsum("bcki,bdki->bcd", held, seen) + hold
             pull = torch.einsum("bcki,bki->bc", held, missed)
             shape = mean + torch.einsum("bc,cki->bki", torch.linalg.solve(normal, pull), ways)
-        linear, shift = _similarity(shape, read, precision)
-        return torch.where(self.known[:, None], shape @ linear.transpose(1, 2) + shift[:, None], read)
+        return torch.where(self.known[:, None], _laid(shape, read, precision), read)
 
 
 class ShapedCorrection(ShapeCorrection):
@@ -272,6 +263,12 @@ def covariances(log_maps: Tensor) -> Tensor:
     product = mixed - mean.prod(-1)
     rows = [torch.stack([variance[..., 0], product], -1), torch.stack([product, variance[..., 1]], -1)]
     return torch.stack(rows, -2)
+
+
+def _laid(shape: Tensor, read: Tensor, precision: Tensor) -> Tensor:
+    """Shapes (B, K, 2), turned, scaled and shifted onto readings."""
+    linear, shift = _similarity(shape, read, precision)
+    return shape @ linear.transpose(1, 2) + shift[:, None]
 
 
 def _similarity(shape: Tensor, read: Tensor, precision: Tensor) -> tuple[Tensor, Tensor]:

@@ -6,10 +6,14 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+import torch
 
+from bench.ablations.runs import alike
 from bench.label_truth.data import read_truth
 from lmk.annotations import AnnotationSet
+from lmk.config import CorrectionParams
 from lmk.evaluation import normalisers
+from lmk.models.corrections import ShapeCorrection
 
 
 def test_the_ablations_run_and_their_page_has_every_table(tiny, small, tmp_path, every_peak_counts, monkeypatch):
@@ -142,6 +146,28 @@ def test_each_row_of_the_ablations_page_is_made_of_its_own_cells(tmp_path):
 
     write_ablations([cells[0], {**cells[3], "seed": 9}], tmp_path)  # one row each of two seeds
     assert "| 0 (not searched) | 31.000 | 31.000 | 31.500 | 4.99 |" in (tmp_path / "ablations.md").read_text()
+
+
+def test_a_shape_model_to_which_all_readings_are_alike_filters_outliers_alone(small):
+    """A sure outlier bends it no more than an unsure one, and less than it bends the model that believes it."""
+    random = np.random.default_rng(0)
+    mean = np.stack([np.cos(np.arange(12) / 2), np.sin(np.arange(12) / 2)], -1) / 2
+    shapes = mean * random.uniform(0.8, 1.2, (200, 1, 2))
+    model = ShapeCorrection(CorrectionParams(kind="pca", detector=small.model), 12).eval()
+    model.study(shapes)
+    truth = model.detector.to_heatmap(torch.from_numpy(shapes[:8]))
+    read = truth.clone()
+    read[:, 3] += 8.0
+    unsure = torch.eye(2).repeat(8, 12, 1, 1) * model.detector.sigma**2
+    sure = unsure.clone()
+    sure[:, 3] *= 0.01
+
+    found = alike(model).fit(read, sure)
+
+    assert torch.equal(found, alike(model).fit(read, unsure))
+    torch.testing.assert_close(found, model.fit(read, unsure))
+    missed, believed = (torch.linalg.vector_norm(each - truth, dim=-1)[:, 3] for each in (found, model.fit(read, sure)))
+    assert float(missed.max()) < 4 < float(believed.min())
 
 
 def test_labels_miss_by_what_they_were_moved_and_gross_errors_do_not_count(rendered, human):
