@@ -249,33 +249,30 @@ def _corrections(cells: Cells) -> list[str]:
     return [*lines, "", *_which_unit(cells)]
 
 
-def _changes(ratios: Sequence[float]) -> str:
-    return " / ".join(f"{100 * (ratio - 1):+.0f} %" for ratio in ratios)
-
-
 def _which_unit(cells: Cells) -> list[str]:
-    """By how much each unit changes the error of a detector that learnt human labels; GHCU beside its rival."""
-    units = [unit for labels, unit in UNITS if labels == "human" and unit != "none"]
-    changed = {unit: found for unit in units if (found := beside(cells, "human", unit, "none"))}
-    if not changed:
-        return []
-    lowest = [f"{how}: {min(changed, key=lambda one: changed[one][n])}" for n, how in enumerate(IMAGES.values())]
-    each = ", ".join(f"*{unit}* {_changes(found)}" for unit, found in changed.items())
+    """What the error of each unit is beside the detector's alone, and beside its rival's."""
+    alone = [("none", unit) for labels, unit in UNITS if labels == "human" and unit != "none"]
     lines = [
-        f"Beside the detector alone, after human labels ({', '.join(IMAGES.values())}): {each}.  Lowest: "
-        f"{', '.join(lowest)}.",
+        f"| unit | beside | after labels | {' | '.join(IMAGES.values())} |",
+        f"|---|---|---|{'---:|' * len(IMAGES)}",
+    ]
+    lowest = dict.fromkeys(IMAGES, (0.0, "none"))
+    for labels in ("human", "refined"):
+        for other, unit in (*alone, ("pca alike", "ghcu"), ("pca", "ghcu"), ("pca", "shaped")):
+            changes = [100 * (ratio - 1) for ratio in beside(cells, labels, unit, other)]
+            if changes:
+                lines.append(f"| {unit} | {other} | {labels} | {' | '.join(f'{each:+.0f} %' for each in changes)} |")
+            if other == "none" and labels == "human":
+                lowest.update({how: min(lowest[how], (each, unit)) for how, each in zip(IMAGES, changes, strict=False)})
+    if len(lines) == 2:
+        return []
+    best = ", ".join(f"{IMAGES[how]}: {unit}" for how, (_, unit) in lowest.items())
+    theirs = [ours / pca for ours, pca in zip(TABLES_8_9["refined ghcu"], TABLES_8_9["refined pca"], strict=True)]
+    paper = " / ".join(f"{100 * (ratio - 1):+.0f} %" for ratio in theirs)
+    return [
+        *lines,
+        "",
+        f"Lowest after human labels: {best}.  In the paper, GHCU beside PCA after refined labels, categories "
+        f"1 / 2 / 3: {paper}.",
         "",
     ]
-    rivals = [
-        f"*{rival}* after {labels} labels {_changes(found)}"
-        for rival in ("pca alike", "pca")
-        for labels in ("human", "refined")
-        if (found := beside(cells, labels, "ghcu", rival))
-    ]
-    if rivals:
-        theirs = [ours / pca for ours, pca in zip(TABLES_8_9["refined ghcu"], TABLES_8_9["refined pca"], strict=True)]
-        lines += [
-            f"*ghcu* beside its rival: {', '.join(rivals)}; in the paper's three categories {_changes(theirs)}.",
-            "",
-        ]
-    return lines
