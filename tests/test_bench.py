@@ -161,6 +161,28 @@ def test_a_bench_says_that_there_is_nothing_to_do(module, options, said, monkeyp
     assert said in capsys.readouterr().err
 
 
+def test_refined_labels_miss_by_what_they_were_moved(rendered, human):
+    from bench.ambiguity import misses
+
+    truth = read_truth(human, rendered)
+    along = truth.scheme.tangents(truth.points)[:, 8]
+    across = along[:, ::-1] * [-1, 1]
+    there_and_back = np.where(np.arange(len(along)) % 2, 1, -1)[:, None]
+    moved = truth.points.copy()
+    moved[:, 8] += there_and_back * (0.03 * along + 0.04 * across) * human.boxes[:, 2:]
+    moved[0, 0] += 50.0
+    suspicion = np.zeros(moved.shape[:2])
+    suspicion[0, 0] = 1.0  # a likely gross error says nothing
+    flat = moved.reshape(-1, 2)
+    table = truth.table.assign(x=flat[:, 0], y=flat[:, 1], suspicion=suspicion.ravel())
+    refined = AnnotationSet(table, truth.scheme, {})
+
+    found = misses(refined, truth)
+
+    assert found[8] == pytest.approx([3.0, 4.0], rel=1e-3)
+    assert np.delete(found, 8, 0) == pytest.approx(0, abs=1e-3)
+
+
 def test_the_injected_spread_is_that_of_the_noise(human, tmp_path):
     from bench.ambiguity import spread_of, write_page
 
@@ -175,6 +197,8 @@ def test_the_injected_spread_is_that_of_the_noise(human, tmp_path):
     assert (by_many[:17, 0] > spread[:17, 0]).all()
     np.testing.assert_allclose(by_many[:, 1], spread[:, 1])
     numbers = {"median_ratio": 1.0, "p5": 0.9, "p95": 1.1, "within_15": 100.0, "covered": 95.0}
-    write_page([{"noise": "double", "faces": 5, "seed": 1, "along": numbers, "across": numbers}], tmp_path)
-    assert "| double |" in (tmp_path / "ambiguity.md").read_text()
+    write_page([{"noise": "double", "faces": 5, "seed": 1, "along": numbers,
+                 "across": {**numbers, "missed": 0.25}}], tmp_path)  # fmt: skip
+    assert "| 95 % | - |" in (tmp_path / "ambiguity.md").read_text()
+    assert "| 95 % | 0.25 |" in (tmp_path / "ambiguity.md").read_text()
     assert "double 5, seed 1" in (tmp_path / "images" / "ambiguity.svg").read_text()
