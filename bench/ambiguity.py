@@ -179,7 +179,7 @@ def page(rows: list[dict[str, Any]]) -> str:
         "*missed*: what refined labels are off the truth themselves, root mean square in parts of the injected spread, "
         "median over landmarks (- in rows that were made before this was looked at).",
         "",
-        f"Across contours annotators are off by few pixels of images of {SIDE}: {pixels}.  How far refined labels are "
+        f"Across contours annotators are off by so many pixels of {SIDE}: {pixels}.  How far refined labels are "
         "off, the estimate takes from the refiner.  Where that is small beside the noise it matters little; where it "
         "is nearly as large, one label a point does not tell one from the other, and spreads are found worst.",
         "",

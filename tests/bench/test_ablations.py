@@ -130,7 +130,7 @@ def test_each_row_of_the_ablations_page_is_made_of_its_own_cells(tmp_path):
 
     text = (tmp_path / "ablations.md").read_text()
     for row in (
-        "| 0 (not searched) | 32.000 | 32.000 | 32.500 | 4.99 |",
+        "| 0 (human labels) | 32.000 | 32.000 | 32.500 | 4.99 |",
         "| 0.1 | 31.000 | 31.000 | 31.500 | 4.37 |",
         "| 1.0 | 82.000 | 82.000 | 82.500 | 4.68 |",
         "| 7 (as 1) | 92.000 | 92.000 | 92.500 | 4.72 |",
@@ -155,7 +155,7 @@ def test_each_row_of_the_ablations_page_is_made_of_its_own_cells(tmp_path):
     assert "categories 1 / 2 / 3: -4 % / +6 % / -2 %." in text
 
     write_ablations([cells[0], {**cells[3], "seed": 9}], tmp_path)  # one row each of two seeds
-    assert "| 0 (not searched) | 31.000 | 31.000 | 31.500 | 4.99 |" in (tmp_path / "ablations.md").read_text()
+    assert "| 0 (human labels) | 31.000 | 31.000 | 31.500 | 4.99 |" in (tmp_path / "ablations.md").read_text()
 
 
 def test_a_shape_model_to_which_all_readings_are_alike_filters_outliers_alone(small):
