@@ -24,7 +24,7 @@ from bench.label_truth.__main__ import profile
 from bench.label_truth.data import read_truth
 from lmk.annotations import AnnotationSet
 from lmk.audit.ambiguity import DOUBT, FEWEST, MEMORY, MODEL, Ambiguity, of_iteration
-from lmk.audit.drift import evidence_of
+from lmk.audit.drift import evidence_of, turned
 from lmk.config import default_profile, load_params
 from lmk.progress import Progress
 from lmk.store import digest_of, read_annotations, write_json, write_text
@@ -86,12 +86,10 @@ def misses(refined: AnnotationSet, truth: AnnotationSet) -> Any:
 
     Without those of likely gross errors, as in the estimate.
     """
-    along = refined.scheme.tangents(refined.points)
-    along = np.where(np.isfinite(along).all(-1, keepdims=True), along, [1.0, 0.0])
     off = 100 * (refined.points - truth.points) / refined.boxes[:, None, 2:]
-    parts = [(off * along).sum(-1), off[..., 1] * along[..., 0] - off[..., 0] * along[..., 1]]
-    trust = 1 - np.nan_to_num(evidence_of(refined, "suspicion"))
-    return np.sqrt(np.stack([np.nansum(trust * each**2, 0) / trust.sum(0) for each in parts], -1))
+    parts = turned(off, refined.scheme.tangents(refined.points))
+    trust = 1 - np.nan_to_num(evidence_of(refined, "suspicion"))[..., None]
+    return np.sqrt(np.nansum(trust * parts**2, 0) / trust.sum(0))
 
 
 def compared(found: list[Ambiguity], missed: Any, human: AnnotationSet, noise: str, seed: int) -> dict[str, Any]:

@@ -16,6 +16,7 @@ from typing import Any
 import torch
 
 from bench.ablations import runs
+from bench.ablations.numbers import IMAGES, UNITS
 from bench.ablations.page import write_page
 from bench.ablations.runs import (
     COUNT,
@@ -43,23 +44,12 @@ from lmk.store import digest_of, write_json
 WEIGHTS = (0, 0.01, 0.05, 0.1, 0.3, 0.5, 1.0)  # Table 5; 0 is the baseline there
 TEMPLATES = (1, 11, 25)  # Table 6; 19 is in Table 5, and 7 and 15 are 1 and 11 in whole pixels of our heatmaps
 STOPS = (2, 4, 6, 8)  # Figure 8; 0 is the baseline, 10 the alternation itself
-UNITS = ("none", "ghcu", "pca", "shaped", "upright")
-# A unit that sees no coarse images, detectors that do, from the start or after as long a training as units have, and a
-# shape model to which all readings are equally sure.
-OTHERS = (
-    "human ghcu clear", "human none coarsely", "human pca coarsely", "human none longer", "human pca alike",
-    "refined pca alike",
-)  # fmt: skip
-IMAGES = ("clean", "occluded", "coarse", "both")
 VARIANTS = {
     "lambda": tuple(str(weight) for weight in WEIGHTS),
     "template": tuple(str(size) for size in TEMPLATES),
     "update": ("baseline", "not updated", "updated", "consensus", "true"),
     "stop": tuple(str(rounds) for rounds in STOPS),
-    "correction": (
-        *(f"{labels} {unit}" for labels in ("human", "refined") for unit in UNITS),
-        *OTHERS,
-    ),
+    "correction": tuple(f"{labels} {unit}" for labels, unit in UNITS),
 }
 
 

@@ -18,6 +18,14 @@ MILLISECONDS = {"pca": 1219, "ghcu": 149}
 AGAINST = {"truth": "the truth", "human": "human labels"}
 IMAGES = {"clean": "clean", "occluded": "occluded", "coarse": "low resolution", "both": "both"}
 
+# Rows of Tables 8 and 9.  A unit that has seen no coarse images is `clear`; a detector that has, from the start, is
+# `coarsely`, and after as long a training as units have `longer`; to a shape model that is `alike` all readings are
+# equally sure.
+UNITS = (
+    *(("human", unit) for unit in ("none", "ghcu", "ghcu clear", "pca alike", "pca", "shaped", "upright")),
+    *(("human", unit) for unit in ("none longer", "none coarsely", "pca coarsely")),
+    *(("refined", unit) for unit in ("none", "ghcu", "pca alike", "pca", "shaped", "upright")),
+)
 TOGETHER = {"lambda": "search", "template": "search", "update": "alternation", "stop": "alternation"}
 STOPS = {0: ("update", "baseline"), **{n: ("stop", str(n)) for n in (2, 4, 6, 8)}, 10: ("update", "updated")}
 SAME = {"template": {"7": "1", "15": "11", "19": "0.1"}}  # in pixels of our heatmaps; 19 is the row of lambda 0.1

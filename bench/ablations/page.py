@@ -20,6 +20,7 @@ from bench.ablations.numbers import (
     TABLE_6,
     TABLE_7,
     TABLES_8_9,
+    UNITS,
     Cells,
     at,
     beside,
@@ -31,12 +32,6 @@ from bench.ablations.runs import COUNT, LEARNT, NOISE
 from bench.downstream.__main__ import IMAGES as SEEN
 from lmk.store import write_json, write_text
 
-# Of Tables 8 and 9; `clear` and `coarsely` say who has seen coarse images, see bench.ablations.
-UNITS = (
-    *(("human", unit) for unit in ("none", "ghcu", "ghcu clear", "pca alike", "pca", "shaped", "upright")),
-    *(("human", unit) for unit in ("none longer", "none coarsely", "pca coarsely")),
-    *(("refined", unit) for unit in ("none", "ghcu", "pca alike", "pca", "shaped", "upright")),
-)
 EXPLAINED = 11  # the seed that the text below Figure 8 is about
 TAUGHT = ("baseline", "not updated", "updated", "consensus", "true")
 WHO = {
@@ -261,28 +256,30 @@ def _corrections(cells: Cells) -> list[str]:
 
 def _which_unit(cells: Cells) -> list[str]:
     """What the error of each unit is beside the detector's alone, and beside its rival's."""
-    alone = [("none", unit) for labels, unit in UNITS if labels == "human" and unit != "none"]
-    lines = [
+    alone = [("none", unit) for labels, unit in UNITS if labels == "human"]
+    changes = {
+        (unit, other, labels): [100 * (ratio - 1) for ratio in found]
+        for labels in ("human", "refined")
+        for other, unit in (*alone, ("pca alike", "ghcu"), ("pca", "ghcu"), ("pca", "shaped"))
+        if (found := beside(cells, labels, unit, other))
+    }
+    human = {unit: found for (unit, other, labels), found in changes.items() if (other, labels) == ("none", "human")}
+    if not human:
+        return []
+    lowest = [
+        f"{name}: {min(human, key=lambda unit: human[unit][place])}" for place, name in enumerate(IMAGES.values())
+    ]
+    theirs = [ours / pca for ours, pca in zip(TABLES_8_9["refined ghcu"], TABLES_8_9["refined pca"], strict=True)]
+    return [
         f"| unit | beside | after labels | {' | '.join(IMAGES.values())} |",
         f"|---|---|---|{'---:|' * len(IMAGES)}",
-    ]
-    lowest = dict.fromkeys(IMAGES, (0.0, "none"))
-    for labels in ("human", "refined"):
-        for other, unit in (*alone, ("pca alike", "ghcu"), ("pca", "ghcu"), ("pca", "shaped")):
-            changes = [100 * (ratio - 1) for ratio in beside(cells, labels, unit, other)]
-            if changes:
-                lines.append(f"| {unit} | {other} | {labels} | {' | '.join(f'{each:+.0f} %' for each in changes)} |")
-            if other == "none" and labels == "human":
-                lowest.update({how: min(lowest[how], (each, unit)) for how, each in zip(IMAGES, changes, strict=False)})
-    if len(lines) == 2:
-        return []
-    best = ", ".join(f"{IMAGES[how]}: {unit}" for how, (_, unit) in lowest.items())
-    theirs = [ours / pca for ours, pca in zip(TABLES_8_9["refined ghcu"], TABLES_8_9["refined pca"], strict=True)]
-    paper = " / ".join(f"{100 * (ratio - 1):+.0f} %" for ratio in theirs)
-    return [
-        *lines,
+        *(f"| {' | '.join((*row, *map(_change, found)))} |" for row, found in changes.items() if row[0] != row[1]),
         "",
-        f"Lowest after human labels: {best}.  In the paper, GHCU beside PCA after refined labels, categories "
-        f"1 / 2 / 3: {paper}.",
+        f"Lowest after human labels: {', '.join(lowest)}.  In the paper, GHCU beside PCA after refined labels, "
+        f"categories 1 / 2 / 3: {' / '.join(_change(100 * (ratio - 1)) for ratio in theirs)}.",
         "",
     ]
+
+
+def _change(percent: float) -> str:
+    return f"{percent:+.0f} %"

@@ -23,7 +23,7 @@ from numpy.typing import NDArray
 
 from lmk import ledger
 from lmk.annotations import AnnotationSet
-from lmk.audit.drift import evidence_of, paired
+from lmk.audit.drift import evidence_of, paired, turned
 from lmk.errors import DataError, UnknownName
 from lmk.fitting import unlearnt
 from lmk.kernels.metrics import bounds_side
@@ -96,10 +96,7 @@ def ambiguity(
             "the refined set says of no point how certain it is; that takes the refiner `consensus`, this lmk or a "
             "newer one, and images in which its detector finds the points"
         )
-    along = refined.scheme.tangents(labels.points)
-    along = np.where(np.isfinite(along).all(-1, keepdims=True), along, [1.0, 0.0])
-    apart = -pairs.shift
-    moved = [(apart * along).sum(-1), apart[..., 1] * along[..., 0] - apart[..., 0] * along[..., 1]]
+    moved = list(np.moveaxis(turned(-pairs.shift, refined.scheme.tangents(labels.points)), -1, 0))
     left = [part**2, np.maximum(error**2 - part**2, 0)]
     trust = 1 - np.nan_to_num(evidence_of(labels, "suspicion"))
     trust = np.where(np.isfinite(part) & np.isfinite(moved[0]), trust, 0.0)

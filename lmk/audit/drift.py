@@ -59,6 +59,12 @@ class Paired:
         return self.first.scheme.tangents(self.first.points)[self.rows]
 
 
+def turned(shift: Floats, tangents: Floats) -> Floats:
+    """(..., 2) shifts along contours and across; to the right and down off contours."""
+    along = np.where(np.isfinite(tangents).all(-1, keepdims=True), tangents, [1.0, 0.0])
+    return np.stack([(shift * along).sum(-1), shift[..., 1] * along[..., 0] - shift[..., 0] * along[..., 1]], axis=-1)
+
+
 def paired(a: AnnotationSet, b: AnnotationSet) -> Paired:
     """Find the instances that two sets share, by image and instance number.
 

@@ -16,6 +16,7 @@ import pandas as pd
 from numpy.typing import NDArray
 from scipy import stats
 
+from lmk.audit.drift import turned
 from lmk.scheme import LandmarkScheme
 
 Floats = NDArray[np.float64]
@@ -96,10 +97,7 @@ class Drifts:
     def _take_apart(self, shift: Floats, tangents: Floats) -> Floats:
         """(N, 1 + lines + K, 2): all points right and down, then lines and landmarks along and across."""
         whole = _median(shift)
-        rest = shift - whole[:, None]
-        off = ~np.isfinite(tangents).all(-1, keepdims=True)
-        along = np.where(off, [1.0, 0.0], tangents)
-        rest = np.stack([(rest * along).sum(-1), rest[..., 1] * along[..., 0] - rest[..., 0] * along[..., 1]], axis=-1)
+        rest = turned(shift - whole[:, None], tangents)
         lines = np.empty((len(shift), len(self._lines), 2))
         taken: set[int] = set()
         alone = rest.copy()
