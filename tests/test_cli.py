@@ -12,7 +12,8 @@ import sys
 import numpy as np
 import pytest
 
-from lmk.cli import main, parser
+from lmk.arguments import parser
+from lmk.cli import COMMANDS, main
 from lmk.store import alone, read_annotations, write_annotations
 from tests.conftest import ROOT, SMALL, count_every_peak
 
@@ -49,24 +50,28 @@ def test_every_command_and_option_is_explained():
     top = parser()
     commands = top._subparsers._group_actions[0].choices
 
-    assert set(commands) == {
-        "render",
-        "ingest",
-        "clean",
-        "train",
-        "refine",
-        "evaluate",
-        "export",
-        "audit",
-        "query",
-        "accept",
-        "revert",
-        "labels",
-        "log",
-        "suspects",
-        "ambiguity",
-        "diff",
-    }
+    assert (
+        commands.keys()
+        == COMMANDS.keys()
+        == {
+            "render",
+            "ingest",
+            "clean",
+            "train",
+            "refine",
+            "evaluate",
+            "export",
+            "audit",
+            "query",
+            "accept",
+            "revert",
+            "labels",
+            "log",
+            "suspects",
+            "ambiguity",
+            "diff",
+        }
+    )
     for name, command in commands.items():
         assert len(command.description) > 40, name
         for action in command._actions:

@@ -8,9 +8,9 @@ import shlex
 import numpy as np
 import pytest
 
+from lmk.arguments import parser
 from lmk.audit.deciding import decide
 from lmk.audit.sql import asking
-from lmk.cli import parser
 from lmk.config import HourglassParams, Params, ResNetParams
 from lmk.scheme import known_schemes, parse_scheme
 from lmk.store import write_annotations

@@ -9,7 +9,7 @@ from typing import get_args
 
 import pytest
 
-from lmk.cli import FORMATS
+from lmk.arguments import FORMATS
 from lmk.config import Iteration
 from lmk.formats import READERS, WRITERS
 from lmk.refine import REFINERS
@@ -30,6 +30,7 @@ ROOMS = [
     ["lmk.fitting"],
     ["lmk.refine", "lmk.audit"],
     ["lmk.clean"],
+    ["lmk.arguments"],
     ["lmk.cli"],
     ["lmk.__main__"],
     ["pipelines"],

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import torch
 
-from lmk import cli
+from lmk import arguments, cli
 from lmk.config import CorrectionParams, DownstreamParams, HourglassParams
 from lmk.errors import DataError, ModelError
 from lmk.fitting import cut_crops, fit
@@ -149,7 +149,7 @@ def test_the_command_line_trains_a_correction(trained, rendered, human, capsys, 
     settings = [part for setting in SMALL for part in ("--set", setting)]
     command = ["train", folder / "i00.parquet", "--images", rendered / "faces", "-o", tmp_path / "out", *settings]
 
-    assert set(cli.CORRECTIONS) == set(CORRECTIONS)
+    assert set(arguments.CORRECTIONS) == set(CORRECTIONS)
     assert cli.main([str(part) for part in (*command, "--correction", "pca", "--start", beneath)]) == 0
     assert load_model(tmp_path / "out", human.scheme).params.kind == "pca"
     assert cli.main([str(part) for part in (*command, "--correction", "pca")]) == 1
