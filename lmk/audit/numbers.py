@@ -130,9 +130,12 @@ def _shapes(questions: Questions) -> list[dict[str, Any]]:
 
 
 def _records(table: pd.DataFrame) -> list[dict[str, Any]]:
-    """Rows as dicts, None where there is nothing."""
+    """Rows as dicts, None where there is nothing; without the last digits, in which sums of several threads differ."""
     rows = table.astype(object).where(table.notna(), None).to_dict("records")
-    return [{str(name): value for name, value in row.items()} for row in rows]
+    return [
+        {str(name): float(f"{value:.9g}") if isinstance(value, float) else value for name, value in row.items()}
+        for row in rows
+    ]
 
 
 def format_audit(found: dict[str, Any]) -> str:

@@ -69,6 +69,14 @@ def test_parts_add_up_to_the_whole(paths, by, count):
         assert [row["part"] for row in rows] == list(SCHEME.names)
 
 
+def test_digits_in_which_two_runs_may_differ_are_left_out(paths):
+    with asking(paths) as questions:
+        found = audit(questions, list(paths.files()), "landmark")
+    values = [value for row in found["by"]["rows"] for value in row.values() if isinstance(value, float)]
+
+    assert values and values == [float(f"{value:.9g}") for value in values]
+
+
 def test_a_part_that_nobody_knows_is_named_with_those_there_are(paths):
     with asking(paths) as questions, pytest.raises(UnknownName, match="annotator"):
         audit(questions, list(paths.files()), "colour")
