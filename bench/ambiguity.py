@@ -63,16 +63,16 @@ def main() -> None:
             rows[place(row)] = {**row, **compared(found, missed, human, noise, seed)}
             print(rows[place(row)], flush=True)
             write_json([rows[key] for key in sorted(rows)], kept)
-    write_page([rows[key] for key in sorted(rows) if valid(rows[key])], RESULTS)
+    write_page([rows[key] for key in sorted(rows) if rows[key]["profile"] == profile()], RESULTS)
 
 
 def valid(row: dict[str, Any]) -> bool:
-    """Whether a row is there, and was made with this profile and estimator."""
+    """Whether a row is there, and was made with this profile and these intervals."""
     return row.get("profile") == profile() and row.get("recipe") == recipe()
 
 
 def recipe() -> str:
-    """A short name for the estimator's constants."""
+    """A short name for the constants of intervals; the spreads themselves do not depend on them."""
     return digest_of(MODEL, DOUBT, MEMORY, FEWEST)
 
 
@@ -175,7 +175,7 @@ def page(rows: list[dict[str, Any]]) -> str:
         "`lmk ambiguity` says of each of 68 landmarks against the one that was injected, along contours and across "
         "them.  *Within 15 %*: how many landmarks; *covered*: how many intervals of 95 % hold the injected spread; "
         "*missed*: what refined labels are off the truth themselves, root mean square in parts of the injected spread, "
-        "median over landmarks (- in rows that were made before this was looked at).",
+        "median over landmarks.  A - is in rows that were made before this was looked at, or with other intervals.",
         "",
         f"Across contours annotators are off by so many pixels of {SIDE}: {pixels}.  How far refined labels are "
         "off, the estimate takes from the refiner.  Where that is small beside the noise it matters little; where it "
@@ -190,11 +190,11 @@ def page(rows: list[dict[str, Any]]) -> str:
     for row in rows:
         for direction in DIRECTIONS:
             found = row[direction]
+            covered = f"{found['covered']:.0f} %" if valid(row) else "-"
             missed = f"{found['missed']:.2f}" if "missed" in found else "-"
             lines.append(
                 f"| {row['noise']} | {row['faces']} | {row['seed']} | {direction} | {found['median_ratio']:.3f} "
-                f"| {found['p5']:.3f} to {found['p95']:.3f} | {found['within_15']:.0f} % | {found['covered']:.0f} % "
-                f"| {missed} |"
+                f"| {found['p5']:.3f} to {found['p95']:.3f} | {found['within_15']:.0f} % | {covered} | {missed} |"
             )
     return "\n".join([*lines, ""])
 

@@ -184,7 +184,7 @@ def test_refined_labels_miss_by_what_they_were_moved(rendered, human):
 
 
 def test_the_injected_spread_is_that_of_the_noise(human, tmp_path):
-    from bench.ambiguity import spread_of, write_page
+    from bench.ambiguity import profile, recipe, spread_of, write_page
 
     spread = spread_of(human, "default-clean", 77)
     unit = 128 / human.boxes[:, 2]  # of the bench's faces; these are half as large
@@ -197,8 +197,10 @@ def test_the_injected_spread_is_that_of_the_noise(human, tmp_path):
     assert (by_many[:17, 0] > spread[:17, 0]).all()
     np.testing.assert_allclose(by_many[:, 1], spread[:, 1])
     numbers = {"median_ratio": 1.0, "p5": 0.9, "p95": 1.1, "within_15": 100.0, "covered": 95.0}
-    write_page([{"noise": "double", "faces": 5, "seed": 1, "along": numbers,
-                 "across": {**numbers, "missed": 0.25}}], tmp_path)  # fmt: skip
-    assert "| 95 % | - |" in (tmp_path / "ambiguity.md").read_text()
-    assert "| 95 % | 0.25 |" in (tmp_path / "ambiguity.md").read_text()
+    made = {"noise": "double", "faces": 5, "along": numbers, "across": {**numbers, "missed": 0.25}}
+    here = {"profile": profile(), "recipe": recipe()}
+    write_page([{**made, "seed": 1, **here}, {**made, "seed": 2, **here, "recipe": "other intervals"}], tmp_path)
+    assert [line[line.index("100 %") :] for line in (tmp_path / "ambiguity.md").read_text().splitlines()[-4:]] == [
+        "100 % | 95 % | - |", "100 % | 95 % | 0.25 |", "100 % | - | - |", "100 % | - | 0.25 |",
+    ]  # fmt: skip
     assert "double 5, seed 1" in (tmp_path / "images" / "ambiguity.svg").read_text()

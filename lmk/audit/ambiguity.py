@@ -33,7 +33,7 @@ from lmk.workspace import Workspace
 
 Floats = NDArray[np.float64]
 MODEL = 0.07  # relative standard error of a spread that more images do not lessen
-DOUBT = 0.5  # the same, in parts of what the refined labels' own error contributes to it
+DOUBT = 1.0  # the same, in parts of what the refined labels' own error contributes to it
 MEMORY = 0.1  # the same, for what a detector may know by heart, where no points tell
 FEWEST = 10  # points that a landmark needs
 _SURE = 1.96
