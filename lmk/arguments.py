@@ -71,8 +71,9 @@ def parser() -> argparse.ArgumentParser:
     train.add_argument(
         "--correction",
         choices=CORRECTIONS,
-        help="leave the detector of --start as it is, and train on top of it: ghcu, the paper's unit from heatmaps to "
-        "points; pca, a shape model that is fitted to the heatmaps; shaped, that fit and a network that corrects it; "
+        help="leave the detector of --start as it is (section model has no say), and train on top of it: ghcu, the "
+        "paper's unit from heatmaps to points; pca, a shape model that is fitted to the heatmaps; shaped, that fit "
+        "and a network that corrects it; "
         "upright, a detector that sees faces turned upright",
     )
     train.add_argument(
@@ -205,8 +206,9 @@ def parser() -> argparse.ArgumentParser:
     loose = add(
         "ambiguity",
         "say how loosely annotators place each landmark",
-        "Standard deviation of the human noise along and across the contour, in % of the box, with intervals; from "
-        "what separates human labels and the refined ones of an iteration, and how certain those are. As JSON also "
+        "Standard deviation of the human noise along and across the contour (to the right and down, off contours), in "
+        "% of the box, with intervals; from what separates human labels and the refined ones of an iteration, and how "
+        "certain those are. As JSON also "
         "sigmas for COCO's object keypoint similarity, and weights for `lmk train --weights`, less for a looser "
         "landmark.",
     )

@@ -137,7 +137,7 @@ def _clean(arguments: argparse.Namespace) -> None:
 def _train(arguments: argparse.Namespace) -> None:
     from lmk.config import CorrectionParams, HourglassParams
     from lmk.fitting import fit
-    from lmk.models import load_model
+    from lmk.models import CONFIG, load_model
     from lmk.store import remove
 
     params = _load(arguments)
@@ -149,9 +149,13 @@ def _train(arguments: argparse.Namespace) -> None:
         beneath = load_model(_existing(arguments.start, "model; `lmk train` makes one"), None).params
         if not isinstance(beneath, HourglassParams):
             raise DataError(f"{arguments.start}: a {beneath.kind} draws no heatmaps to correct; name a hourglass")
-        if out.resolve() == arguments.start.resolve():
-            raise DataError(f"{out}: is the detector that is corrected, and would be lost; name another folder")
+        if arguments.start.resolve() in (out.resolve(), *out.resolve().parents):
+            raise DataError(f"{out}: holds the detector that is corrected, or lies in it; name another folder")
+        own = [setting for setting in arguments.settings if setting.startswith("model.")]
+        if own and params.model != beneath:
+            raise DataError(f"--set {' '.join(own)}: no say with --correction, which takes {arguments.start} as it is")
         network = CorrectionParams(kind=arguments.correction, detector=beneath)
+    before = _changed(out / CONFIG)
     unfinished = fit(
         labels=_existing(arguments.set, "annotation set"),
         images=_existing(arguments.images, "folder of images"),
@@ -167,7 +171,10 @@ def _train(arguments: argparse.Namespace) -> None:
     remove(unfinished)
     with contextlib.suppress(OSError):  # other trainings may be unfinished beside it
         unfinished.parent.rmdir()
-    print(f"{out}: trained on {arguments.set}")
+    if before is not None and before == _changed(out / CONFIG):
+        print(f"{out}: was trained on {arguments.set} just so before; if images are others now, name another folder")
+    else:
+        print(f"{out}: trained on {arguments.set}")
 
 
 def _refine(arguments: argparse.Namespace) -> None:
@@ -334,10 +341,17 @@ def _ambiguity(arguments: argparse.Namespace) -> None:
 
 def _read_weights(path: Path) -> dict[str, float]:
     try:
-        weights = json.loads(path.read_text(encoding="utf-8"))["weights"]
-        return {str(name): float(value) for name, value in weights.items()}
-    except (ValueError, KeyError, TypeError, AttributeError) as cause:
+        weights = dict(json.loads(path.read_text(encoding="utf-8"))["weights"])
+    except (ValueError, KeyError, TypeError) as cause:
         raise DataError(f"{path}: no weights of landmarks in it; `lmk ambiguity DIR -o FILE` writes them") from cause
+    for name, value in weights.items():
+        if not isinstance(value, int | float) or isinstance(value, bool):
+            raise DataError(f"{path}: the weight of {name!r} is {json.dumps(value)}; want a number")
+    return {str(name): float(value) for name, value in weights.items()}
+
+
+def _changed(path: Path) -> int | None:
+    return path.stat().st_mtime_ns if path.is_file() else None
 
 
 def _diff(arguments: argparse.Namespace) -> None:

@@ -40,6 +40,8 @@ def test_the_layers_are_those_of_table_1(small):
     assert shapes == [
         (5, 64, 2, 128), (3, 64, 2, 64), (3, 32, 2, 32), (3, 32, 2, 16), (3, 16, 2, 8), (3, 16, 2, 4),
     ]  # fmt: skip
+    kinds = [type(layer).__name__ for layer in unit.body]
+    assert kinds == [*(6 * ["Conv2d", "BatchNorm2d", "ReLU"]), "Flatten", "Linear", "ReLU"]
     linear = [layer for layer in unit.body if isinstance(layer, torch.nn.Linear)]
     assert [layer.out_features for layer in [*linear, unit.head]] == [256, 2 * 68]
 
@@ -143,6 +145,16 @@ def test_covariances_of_heatmaps_are_those_of_what_was_drawn():
     torch.testing.assert_close(found, torch.tensor([[9.0, 0.0], [0.0, 2.25]]) + torch.eye(2) / 12, rtol=0.02, atol=0.02)
 
 
+def test_a_slanting_map_has_a_slanting_covariance():
+    expected = torch.tensor([[6.0, 2.5], [2.5, 3.0]], dtype=torch.float64)
+    away = torch.stack(torch.meshgrid(torch.arange(40.0), torch.arange(40.0), indexing="xy"), -1).double() - 19.5
+    maps = -torch.einsum("yxi,ij,yxj->yx", away, torch.linalg.inv(expected), away) / 2
+
+    found = covariances(maps.view(1, 1, 40, 40))[0, 0]
+
+    torch.testing.assert_close(found.double(), expected + torch.eye(2) / 12, rtol=0.01, atol=0.01)
+
+
 def test_images_and_points_are_turned_upright_together():
     angle = torch.tensor([0.4])
     mean = torch.tensor([[0.0, -0.5], [0.3, 0.2], [-0.4, 0.5]])
@@ -176,6 +188,45 @@ def test_what_is_not_learnt_yet_is_the_fit(small):
 
     torch.testing.assert_close(found, fitted, atol=0.02, rtol=0)
     assert not torch.equal(found, fitted)
+
+
+def test_what_the_paper_s_unit_has_not_learnt_yet_is_the_mean_shape(small):
+    unit = build_model(CorrectionParams(kind="ghcu", detector=small.model), load_scheme("ibug68"), 0).eval()
+    shapes = np.stack([render_face(7, index, 64).points for index in range(40)]) / 32 - 1
+    unit.study(shapes)
+
+    found = unit.locate(torch.randn(2, 3, 64, 64, generator=torch.Generator().manual_seed(0)))
+
+    expected = torch.from_numpy(shapes.mean(0)).float().expand(2, -1, -1)
+    torch.testing.assert_close(found, expected, atol=0.05, rtol=0)
+
+
+def test_units_see_heatmaps_whose_peak_is_one_where_they_are_perfect(small):
+    unit = build_model(CorrectionParams(kind="ghcu", detector=small.model), load_scheme("ibug68"), 0)
+    away = torch.arange(41.0) - 20
+    perfect = -(away[:, None] ** 2 + away**2) / (2 * unit.detector.sigma**2)
+
+    seen = unit.heat(perfect.flatten().log_softmax(0).view(1, 1, 41, 41))
+
+    assert float(seen.max()) == pytest.approx(1, rel=0.02)
+
+
+def test_what_looks_again_starts_from_what_the_detector_knows(small):
+    unit = build_model(CorrectionParams(kind="upright", detector=small.model), load_scheme("ibug68"), 0)
+    first = unit.detector.state_dict()
+    assert any(not torch.equal(first[name], value) for name, value in unit.second.state_dict().items())
+
+    unit.study(np.stack([render_face(7, index, 64).points for index in range(4)]) / 32 - 1)
+
+    for name, value in unit.second.state_dict().items():
+        assert torch.equal(first[name], value), name
+
+
+def test_half_of_what_units_learn_from_is_coarse_and_nothing_of_what_detectors_do(small):
+    for kind in ("ghcu", "shaped", "upright"):
+        unit = build_model(CorrectionParams(kind=kind, detector=small.model), load_scheme("ibug68"), 0)
+        assert unit.coarse == 0.5
+        assert unit.detector.coarse == 0
 
 
 def test_heatmaps_and_points_are_laid_out_as_other_shapes(small):

@@ -150,14 +150,21 @@ def test_the_command_line_trains_a_correction(trained, rendered, human, capsys, 
     command = ["train", folder / "i00.parquet", "--images", rendered / "faces", "-o", tmp_path / "out", *settings]
 
     assert set(arguments.CORRECTIONS) == set(CORRECTIONS)
-    assert cli.main([str(part) for part in (*command, "--correction", "pca", "--start", beneath)]) == 0
+    corrected = [str(part) for part in (*command, "--correction", "pca", "--start", beneath)]
+    assert cli.main(corrected) == 0
+    assert "trained on" in capsys.readouterr().out
+    assert cli.main(corrected) == 0
+    assert "just so before; if images are others" in capsys.readouterr().out
+    assert cli.main([*corrected, "--set", "model.width=99"]) == 1
+    assert "model.width=99: no say with --correction, which takes" in capsys.readouterr().err
     assert load_model(tmp_path / "out", human.scheme).params.kind == "pca"
     assert cli.main([str(part) for part in (*command, "--correction", "pca")]) == 1
     assert "--start MODEL" in capsys.readouterr().err
     before = (beneath / "config.json").read_bytes()
-    onto = [*command[:4], "-o", beneath, *settings, "--correction", "ghcu", "--start", beneath]
-    assert cli.main([str(part) for part in onto]) == 1
-    assert "would be lost" in capsys.readouterr().err
+    for target in (beneath, beneath / "within"):
+        onto = [*command[:4], "-o", target, *settings, "--correction", "ghcu", "--start", beneath]
+        assert cli.main([str(part) for part in onto]) == 1
+        assert "holds the detector that is corrected, or lies in it" in capsys.readouterr().err
     assert (beneath / "config.json").read_bytes() == before
     assert cli.main([str(part) for part in (*command, "--start", tmp_path / "out")]) == 1
     assert "a pca on top of a detector" in capsys.readouterr().err
@@ -165,6 +172,9 @@ def test_the_command_line_trains_a_correction(trained, rendered, human, capsys, 
     weighted = [str(part) for part in (*command, "--correction", "pca", "--start", beneath, "--weights", weights)]
     assert cli.main(weighted) == 1
     assert "no such file of weights" in capsys.readouterr().err
+    weights.write_text(json.dumps({"weights": {**dict.fromkeys(human.scheme.names, 1.0), "p3": None}}))
+    assert cli.main(weighted) == 1
+    assert "the weight of 'p3' is null; want a number" in capsys.readouterr().err
     weights.write_text(json.dumps({"weights": dict.fromkeys(human.scheme.names, 1.0)}))
     assert cli.main(weighted) == 1
     assert "leave them out" in capsys.readouterr().err

@@ -69,9 +69,11 @@ def median(values: Iterable[float]) -> float | None:
     return statistics.median(found) if found else None
 
 
-def beside(cells: Cells, labels: str, unit: str, other: str) -> list[float]:
-    """What a unit's error is of another's, median over the seeds that both have; empty where there is none."""
+def beside(cells: Cells, labels: str, unit: str, other: str) -> dict[int, list[float]]:
+    """By how many % a unit's error differs from another's, of each seed that both have, for each kind of images."""
     rival = {cell["seed"]: cell["by_images"] for cell in cells.get(("correction", f"{labels} {other}"), [])}
-    group = [cell for cell in cells.get(("correction", f"{labels} {unit}"), []) if cell["seed"] in rival]
-    ratios = [[c["by_images"][how]["truth"] / rival[c["seed"]][how]["truth"] for how in IMAGES] for c in group]
-    return [statistics.median(each) for each in zip(*ratios, strict=True)]
+    own = {cell["seed"]: cell["by_images"] for cell in cells.get(("correction", f"{labels} {unit}"), [])}
+    return {
+        seed: [100 * (own[seed][how]["truth"] / rival[seed][how]["truth"] - 1) for how in IMAGES]
+        for seed in sorted(own.keys() & rival.keys())
+    }

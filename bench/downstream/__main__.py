@@ -5,7 +5,8 @@ network, the labels it learns, a seed.  Each is a small JSON file in docs/result
 on and a part can be made alone: `--noise double --count 200 --seed 11`.  The page is docs/results/downstream.md.
 
 All networks of a row are trained from scratch with one budget; refined labels are those of `lmk clean` with its
-defaults on those very faces.  Test faces are others, rendered with the same seed; nothing is tuned on them.
+defaults on those very faces.  Test faces are others, rendered with the same seed; nothing is tuned on them but the
+weight in STAR's loss, a rival.
 """
 
 from __future__ import annotations

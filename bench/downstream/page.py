@@ -199,11 +199,11 @@ def _text(rows: Sequence[dict[str, Any]]) -> str:
         "95 %: Student's t over seeds, each with other faces, noise and trainings, wide for three.  A row of fewer "
         "than three is taken to scatter as seeds do in all rows of its network.  *Closed* is the gain in parts of the "
         "gap, where the gap's interval is above zero.  *STAR* is a hourglass on human labels with the ambiguity-aware "
-        "loss of that name (CVPR 2023); *weighted* learns human labels with loose landmarks counting less, as `lmk "
-        "ambiguity` says (weights of seed 11 come from an earlier version and differ by up to 7 %).  *Wide* is the "
-        "detector that `lmk train` makes with its defaults, trained as long as that does, on all points; the others "
-        "are the profile's downstream models with 16 000 images, but each face no more than 40 times: 8 000 images of "
-        "200 faces.",
+        "loss of that name (CVPR 2023) beside cross-entropy, whose one weight was chosen on test faces of seed 11, in "
+        "its favour; *weighted* learns human labels with loose landmarks counting less, as `lmk ambiguity` says "
+        "(weights of seed 11 come from an earlier version and differ by up to 7 %).  *Wide* is the detector that `lmk "
+        "train` makes with its defaults, trained as long as that does, on all points; the others are the profile's "
+        "downstream models with 16 000 images, but each face no more than 40 times: 8 000 images of 200 faces.",
         "",
         f"Human noise: *default* misses contours by {_percent('default', 'along')} of the image's width along them and "
         f"{_percent('default', 'across')} across (standard deviations), and 3 % of the points grossly; *half* and "

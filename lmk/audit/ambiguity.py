@@ -50,7 +50,7 @@ class Ambiguity:
     name: str
     points: int
     along: list[float] | None  # the contour; to the right, off contours
-    across: list[float] | None
+    across: list[float] | None  # the contour; down, off contours
     sigma: float | None  # for COCO's object keypoint similarity
     weight: float  # of the landmark in a loss: less for a looser one, 1 on average
 
@@ -121,8 +121,10 @@ def ambiguity(
     count = (trust > 0).sum(0)
     size = np.sqrt(spreads[0][0] ** 2 + spreads[1][0] ** 2)
     known = (count >= FEWEST) & (size > 0)
+    if not known.any():
+        raise DataError(f"no landmark has {FEWEST} points that were searched and are no likely gross errors; too few")
     weight = np.where(known, 1 / np.where(known, size, 1), np.nan)
-    weight = np.nan_to_num(weight / np.nanmean(weight), nan=1.0) if known.any() else np.ones(len(known))
+    weight = np.nan_to_num(weight / np.nanmean(weight), nan=1.0)
     rows = []
     for k, name in enumerate(refined.scheme.names):
         both = [[_short(each[k]) for each in spread] if known[k] else None for spread in spreads]
@@ -219,7 +221,10 @@ def _spread(
 
 
 def as_json(rows: list[Ambiguity], iteration: str) -> dict[str, Any]:
-    """For programs: `sigmas` is what pycocotools calls `kpt_oks_sigmas`, `weights` what `lmk train --weights` reads."""
+    """For programs: `sigmas` is what pycocotools calls `kpt_oks_sigmas`, `weights` what `lmk train --weights` reads.
+
+    A landmark with too few points has no sigma, and the weight of an average one.
+    """
     return {
         "iteration": iteration,
         "sigmas": [row.sigma for row in rows],
@@ -232,6 +237,7 @@ def format_ambiguity(rows: list[Ambiguity]) -> str:
     """The table for a terminal, loosest landmarks first."""
     lines = [
         "standard deviation of the human noise in % of the box, with intervals of 95 %, loosest first",
+        "(of a landmark on no contour: to the right, and down)",
         f"{'':24s}{'points':>7s}{'along its contour':>24s}{'across it':>24s}{'OKS sigma':>11s}{'weight':>8s}",
     ]
     for row in sorted(rows, key=lambda row: -(row.sigma or 0)):

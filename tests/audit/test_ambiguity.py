@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from lmk.annotations import AnnotationSet
-from lmk.audit.ambiguity import ambiguity
+from lmk.audit.ambiguity import DOUBT, MEMORY, MODEL, ambiguity, of_iteration
 from lmk.cli import main
 from lmk.errors import DataError
 from lmk.scheme import load_scheme
@@ -138,6 +138,113 @@ def test_numbers_are_those_of_the_formula_written_out():
         assert [found[k].along[0], found[k].across[0]] == pytest.approx(100 * np.sqrt(total / weight), rel=1e-3)
         assert found[k].sigma == pytest.approx(np.sqrt(similar / weight), rel=1e-3)
     assert np.mean([row.weight for row in found]) == pytest.approx(1, abs=1e-3)
+
+
+def written_out(human, refined, unlearnt):
+    """Of each landmark: spread and interval along and across, OKS sigma, weight; point by point.
+
+    Three groups of landmarks: two contours, the first of which has their common point, and what is on none.
+    """
+    groups, names = [[0, 1, 2, 3], [4, 5, 6], [7]], refined.instances["image"].tolist()
+    ways = refined.scheme.tangents(refined.points)
+    error, part = (refined.column(name).astype(float) for name in ("error", "error_along"))
+    trust = 1 - refined.column("suspicion").astype(float)
+    left = np.stack([part**2, error**2 - part**2], -1) / 400**2
+    square = np.zeros_like(left)
+    for n, k in np.ndindex(*trust.shape):
+        way = ways[n, k] if np.isfinite(ways[n, k]).all() else np.array([1.0, 0.0])
+        apart = (human.points[n, k] - refined.points[n, k]) / 400
+        square[n, k] = [(apart @ way) ** 2, (apart @ [-way[1], way[0]]) ** 2] + left[n, k]
+    learnt, fresh = trust * ~unlearnt, trust * unlearnt
+
+    # How much further off, as a standard deviation's logarithm, points are that were not learnt, by groups.
+    mean = [np.average(square[:, k, 0], weights=learnt[:, k]) for k in range(8)]
+    relative = square[..., 0] / mean
+    scatter = np.average((relative - 1) ** 2, weights=fresh)
+    found = [np.log(np.average(relative[:, g], weights=fresh[:, g])) / 2 for g in groups]
+    errors = [np.sqrt(scatter / fresh[:, g].sum()) / 2 for g in groups]
+    precision = [1 / e**2 for e in errors]
+    middle = np.average(found, weights=precision)
+    surplus = sum(p * (f - middle) ** 2 for p, f in zip(precision, found, strict=True)) - 2
+    between = surplus / (sum(precision) - sum(p**2 for p in precision) / sum(precision))
+    assert between > 0
+    rows = []
+    for k in range(8):
+        number = next(i for i, g in enumerate(groups) if k in g)
+        share = between / (between + errors[number] ** 2)
+        stretch = np.exp(share * found[number] + (1 - share) * middle)
+        memory = np.sqrt(share * errors[number] ** 2 + (1 - share) ** 2 / sum(precision))
+        values, whole = [], 0.0
+        for way in (0, 1):
+            stretched = way == 0 or k == 7
+            variance = np.average(square[:, k, way], weights=learnt[:, k])
+            added = dict.fromkeys(names, 0.0)
+            for n, name in enumerate(names):
+                added[name] += learnt[n, k] * (square[n, k, way] - variance)
+            sampled = np.sqrt(sum(a**2 for a in added.values())) / learnt[:, k].sum() / variance / 2
+            own = np.average(left[:, k, way], weights=learnt[:, k]) / variance / 2
+            doubt = np.sqrt(sampled**2 + MODEL**2 + (DOUBT * own) ** 2 + (memory if stretched else 0) ** 2)
+            size = 100 * np.sqrt(variance) * (stretch if stretched else 1)
+            values.append([size, size * np.exp(-1.96 * doubt), size * np.exp(1.96 * doubt)])
+            area = np.prod(np.ptp(refined.points, axis=1), axis=-1) / 400**2
+            whole += np.average(square[:, k, way] / area, weights=learnt[:, k]) * (stretch if stretched else 1) ** 2
+        rows.append((*values, np.sqrt(whole), 1 / np.hypot(values[0][0], values[1][0])))
+    mean_weight = np.mean([row[3] for row in rows])
+    return [(*row[:3], row[3] / mean_weight) for row in rows]
+
+
+def test_intervals_weights_and_what_is_known_by_heart_are_those_of_the_formulas_written_out():
+    human, refined, unlearnt = noisy(1000, 5, by_heart=0.15)
+    points = refined.points.copy()
+    further = human.points - points
+    points[:, 4:7] -= (0.6 * further * unlearnt[..., None])[:, 4:7]  # on one contour, more is known by heart
+    suspicion = np.random.default_rng(1).uniform(0, 1, unlearnt.shape)
+    table = refined.table.assign(x=points[..., 0].ravel(), y=points[..., 1].ravel(), suspicion=suspicion.ravel())
+    # Two instances an image, that miss alike: what an image adds counts as one.
+    rows = np.arange(len(table)).reshape(-1, SCHEME.size).repeat(2, axis=0)
+    instance = (np.arange(len(rows)) % 2).repeat(SCHEME.size)
+    human, refined = (
+        AnnotationSet(part.iloc[rows.ravel()].assign(instance=instance), SCHEME, {}) for part in (human.table, table)
+    )
+    unlearnt = unlearnt.repeat(2, axis=0)
+
+    found = ambiguity(human, refined, unlearnt)
+
+    for row, expected in zip(found, written_out(human, refined, unlearnt), strict=True):
+        for value, written in zip((row.along, row.across, row.sigma, row.weight), expected, strict=True):
+            assert value == pytest.approx(written, rel=1e-3)
+
+
+def test_where_no_points_were_left_out_what_is_known_by_heart_is_in_doubt():
+    human, refined, unlearnt = noisy(200, 5)
+
+    for row, other in zip(ambiguity(human, refined), ambiguity(human, refined, np.zeros_like(unlearnt)), strict=True):
+        assert row == other
+        _, low, high = row.along
+        assert np.log(high / low) / 2 / 1.96 > np.hypot(MODEL, MEMORY)
+
+
+def test_labels_that_repeat_those_of_before_are_judged_by_their_detector(tmp_path, monkeypatch):
+    human, refined, unlearnt = noisy(400, 4, by_heart=0.15)
+    again = AnnotationSet(refined.table.assign(repeats=1), SCHEME, {"parent_iteration": "i01"})
+    first = AnnotationSet(refined.table, SCHEME, {"parent_iteration": "i00"})
+    paths = folder(tmp_path, human, first, again)
+    for name in ("i00", "i01"):
+        paths.model(name).mkdir(parents=True)
+    asked = []
+    monkeypatch.setattr("lmk.audit.ambiguity.unlearnt", lambda model, _: asked.append(model.name) or unlearnt)
+
+    found = of_iteration(paths, "i02")
+
+    assert asked == ["i00"]
+    assert found == of_iteration(paths, "i01")
+
+
+def test_too_few_points_say_nothing(tmp_path, capsys):
+    paths = folder(tmp_path, *noisy(8, 2)[:2])
+
+    assert main(["ambiguity", str(paths.root)]) == 1
+    assert "no landmark has 10 points" in capsys.readouterr().err
 
 
 def test_likely_gross_errors_do_not_count():

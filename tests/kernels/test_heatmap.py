@@ -168,6 +168,37 @@ def test_star_is_that_of_the_formula_written_out():
     assert float(star(logits, points, weight, sigma)) == pytest.approx(expected, rel=1e-3)
 
 
+def test_the_gradient_of_star_is_that_of_the_formula_with_axes_that_stand_still():
+    random = torch.Generator().manual_seed(5)
+    across = torch.stack(torch.meshgrid(torch.arange(20.0), torch.arange(20.0), indexing="xy"), -1)
+    middles, shapes = torch.tensor([[9.0, 8.0], [10.5, 11.0]]), [[[5.0, 1.5], [1.5, 2.0]], [[0.8, 0.1], [0.1, 0.5]]]
+    away = across - middles[:, None, None]  # a wide map, and one narrower than its target
+    logits = -torch.einsum("kyxi,kij,kyxj->kyx", away, torch.linalg.inv(torch.tensor(shapes)), away)[None] / 2
+    logits = (logits + 0.05 * torch.randn(logits.shape, generator=random)).requires_grad_()
+    points = torch.tensor([[[10.2, 9.5], [10.0, 14.0]]])
+    weight, sigma = torch.tensor([[1.0, 0.5]]), 1.5
+
+    exact = logits.detach().double().requires_grad_()
+    places, total = across.double().view(-1, 2), 0.0
+    for k in range(2):
+        heat = exact[0, k].flatten().softmax(0)
+        mean = heat @ places
+        covariance = torch.einsum("n,ni,nj->ij", heat, places - mean, places - mean)
+        for vector in torch.linalg.eigh(covariance)[1].detach().T:
+            variance = vector @ covariance @ vector
+            missed = (vector @ (points[0, k].double() - mean)).abs()
+            smooth = missed**2 / (2 * sigma) if missed < sigma else missed - sigma / 2
+            each = smooth / variance.sqrt() + STAR_WIDTH * (variance / sigma**2 - 1).clamp(min=0)
+            total = total + weight[0, k] * each / weight.sum()
+    (expected,) = torch.autograd.grad(total, exact)
+
+    alone = star(logits, points, weight, sigma) - cross_entropy(logits, points, weight, sigma)
+    (found,) = torch.autograd.grad(alone, logits)
+
+    assert alone.item() == pytest.approx(total.item(), rel=1e-3)
+    torch.testing.assert_close(found.double(), expected, rtol=1e-3, atol=1e-5)
+
+
 def test_star_counts_a_miss_along_a_wide_map_less_than_one_across_it():
     along, across = gaussian_profiles(torch.tensor([16.0]), 33, 4.0), gaussian_profiles(torch.tensor([16.0]), 33, 1.5)
     logits = (across[0][:, None] * along[0]).log().view(1, 1, 33, 33)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from lmk.kernels.shape import mean_shape
+from lmk.kernels.shape import mean_shape, shape_space
 
 
 def scattered_copies(shape, count, seed):
@@ -49,3 +49,24 @@ def test_a_point_that_nobody_has_stays_missing():
     copies[:, 2] = np.nan
 
     assert np.isnan(mean_shape(copies)).all(axis=1).tolist() == [False, False, True, False]
+
+
+@pytest.mark.parametrize("count", [50, 2000])
+def test_what_shapes_differ_in_is_found_with_its_direction_and_size(count):
+    """A square that is drawn out to the right, by so much: no turn, size or shift does that to one."""
+    random = np.random.default_rng(4)
+    square = np.array([[0, 0], [1, 0], [1, 1], [0, 1], [0.5, 0.5]])
+    centre = square - 0.5
+    way = np.column_stack([centre[:, 0], -centre[:, 1]])  # wider and lower
+    shapes = centre + random.normal(0, 0.02, count)[:, None, None] * way
+    turn = random.uniform(-0.5, 0.5, count)
+    rotation = np.stack([np.cos(turn), -np.sin(turn), np.sin(turn), np.cos(turn)], -1).reshape(-1, 2, 2)
+    copies = random.uniform(20, 60, count)[:, None, None] * shapes @ rotation.transpose(0, 2, 1)
+
+    space = shape_space(copies, 0.95)
+
+    assert len(space.directions) == 1
+    expected = 0.02 * np.linalg.norm(way)  # in parts of the square's side
+    assert space.spread[0] == pytest.approx(expected, rel=0.25 if count == 50 else 0.05)
+    direction = way.T.ravel() / np.linalg.norm(way)
+    assert abs(space.directions[0] @ direction) > 0.99
