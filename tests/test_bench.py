@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import json
 import subprocess
 import sys
@@ -149,15 +150,13 @@ def test_the_shared_habit_is_what_is_left_of_the_labels_of_annotators_when_all_f
         ("downstream", ["--seed", "11"], "with --work"),
         ("ablations", ["--work", "x", "--experiment", "lambda", "--variant", "0.2"], "there are: 0, 0.01"),
         ("ablations", ["--seed", "11"], "with --work"),
+        ("label_truth", ["--seed", "11"], "with --work"),
     ],
 )
 def test_a_bench_says_that_there_is_nothing_to_do(module, options, said, monkeypatch, capsys):
-    import bench.ablations.__main__ as ablations
-    import bench.downstream.__main__ as downstream
-
     monkeypatch.setattr(sys, "argv", ["bench", *options])
     with pytest.raises(SystemExit, match="2"):
-        {"downstream": downstream, "ablations": ablations}[module].main()
+        importlib.import_module(f"bench.{module}.__main__").main()
     assert said in capsys.readouterr().err
 
 

@@ -128,13 +128,15 @@ def labels_of(
 def main() -> None:
     """Make what is missing, then the page."""
     parser = argparse.ArgumentParser(prog="python -m bench.label_truth", description=__doc__.splitlines()[0])
-    parser.add_argument("--work", type=Path, required=True, help="folder for datasets and networks")
+    parser.add_argument("--work", type=Path, help="folder for datasets and networks")
     parser.add_argument("--bench", choices=BENCHES, action="append", help="only this one (may be repeated)")
     parser.add_argument("--rival", choices=ALL, action="append", help="only this one (may be repeated)")
     parser.add_argument("--seed", type=int, action="append", help=f"only this one (default: {SEEDS})")
     parser.add_argument("--again", action="store_true", help="make cells again that are there")
     parser.add_argument("--page", action="store_true", help="make no cells, only write the page")
     options = parser.parse_args()
+    if not options.page and options.work is None:
+        parser.error("name a folder for datasets and networks with --work")
     for seed in [] if options.page else options.seed or SEEDS:
         for bench in options.bench or BENCHES:
             if bench == "B" and not PHOTOGRAPHS.is_dir():
