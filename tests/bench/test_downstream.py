@@ -117,6 +117,26 @@ def test_where_nothing_is_known_of_seeds_the_interval_is_that_of_the_faces():
     assert [low, high] == pytest.approx([gain - 1.96 * error, gain + 1.96 * error], abs=0.15 * error)
 
 
+def test_the_interval_over_faces_is_of_all_seeds_and_knows_no_seed_s_own_luck():
+    random = np.random.default_rng(3)
+    human = random.gamma(8, 0.5, (3, 300))
+    refined = np.array([0.6, 0.8, 1.0])[:, None] * human * random.uniform(0.8, 1.2, (3, 300))  # seeds far apart
+    cells = [
+        {"noise": "half", "count": 200, "model": "resnet", "labels": labels, "seed": seed,
+         "errors": {"truth": errors[seed].tolist()}}
+        for labels, errors in (("human", human), ("true", refined), ("refined", refined))
+        for seed in range(3)
+    ]  # fmt: skip
+
+    [row] = downstream_page.compared(cells, "truth")
+
+    ratio = (refined.mean(1) / human.mean(1))[:, None]
+    error = 100 * (refined - ratio * human).std(1, ddof=1) / np.sqrt(300) / human.mean(1)  # of each seed's ratio
+    reach = 1.96 * np.sqrt((error**2).sum()) / 3
+    assert row["over_faces"] == pytest.approx([row["gain"][0] - reach, row["gain"][0] + reach], abs=0.15 * reach)
+    assert row["gain"][2] - row["gain"][1] > 10 * reach
+
+
 def test_a_row_without_all_three_labels_is_not_shown(tmp_path):
     assert downstream_page.compared(downstream_cells("double", 4, 2, 3)[:4], "truth") == []
 
