@@ -72,7 +72,7 @@ def valid(row: dict[str, Any]) -> bool:
 
 
 def recipe() -> str:
-    """A short name for the constants of intervals; the spreads themselves do not depend on them."""
+    """A short name for the constants of intervals; of these, spreads themselves depend on FEWEST alone."""
     return digest_of(MODEL, DOUBT, MEMORY, FEWEST)
 
 

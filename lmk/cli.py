@@ -155,7 +155,7 @@ def _train(arguments: argparse.Namespace) -> None:
         if own and params.model != beneath:
             raise DataError(f"--set {' '.join(own)}: no say with --correction, which takes {arguments.start} as it is")
         network = CorrectionParams(kind=arguments.correction, detector=beneath)
-    before = _changed(out / CONFIG)
+    before = _written_at(out / CONFIG)
     unfinished = fit(
         labels=_existing(arguments.set, "annotation set"),
         images=_existing(arguments.images, "folder of images"),
@@ -171,7 +171,7 @@ def _train(arguments: argparse.Namespace) -> None:
     remove(unfinished)
     with contextlib.suppress(OSError):  # other trainings may be unfinished beside it
         unfinished.parent.rmdir()
-    if before is not None and before == _changed(out / CONFIG):
+    if before is not None and before == _written_at(out / CONFIG):
         print(f"{out}: was trained on {arguments.set} just so before; if images are others now, name another folder")
     else:
         print(f"{out}: trained on {arguments.set}")
@@ -350,7 +350,7 @@ def _read_weights(path: Path) -> dict[str, float]:
     return {str(name): float(value) for name, value in weights.items()}
 
 
-def _changed(path: Path) -> int | None:
+def _written_at(path: Path) -> int | None:
     return path.stat().st_mtime_ns if path.is_file() else None
 
 
