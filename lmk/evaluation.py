@@ -100,8 +100,8 @@ def ced_rows(name: str, points: Floats, reference: AnnotationSet, normaliser: st
 
 
 def _rounded(values: dict[str, Any]) -> dict[str, Any]:
-    """Five digits: what is beyond them differs between machines, and runs, and makes a diff unreadable."""
-    return {name: float(f"{value:.5g}") if isinstance(value, float) else value for name, value in values.items()}
+    """Six digits: what is beyond them differs between machines and makes a diff unreadable."""
+    return {name: float(f"{value:.6g}") if isinstance(value, float) else value for name, value in values.items()}
 
 
 def label_metrics(
