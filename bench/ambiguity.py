@@ -24,9 +24,10 @@ from bench.label_truth.__main__ import profile
 from bench.label_truth.data import read_truth
 from lmk.annotations import AnnotationSet
 from lmk.audit.ambiguity import DOUBT, FEWEST, MEMORY, MODEL, Ambiguity, of_iteration
-from lmk.audit.drift import evidence_of, turned
+from lmk.audit.drift import evidence_of
 from lmk.config import default_profile, load_params
-from lmk.progress import Progress
+from lmk.console import Progress
+from lmk.kernels.frames import turned
 from lmk.store import digest_of, read_annotations, write_json, write_text
 from lmk.synth.noise import ANNOTATORS, CORNERS, annotator_name, contour_of, slides
 from lmk.synth.noise import NOISES as MODELS

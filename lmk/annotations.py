@@ -21,6 +21,7 @@ from lmk.scheme import LandmarkScheme
 
 KEYS = ["image", "instance", "landmark"]
 SPLITS = ("train", "val", "test")
+UNIT = 1 / 64  # of a pixel: what a file keeps; a point moved when it moved by more
 FAR = 1e6  # pixels; float32 no longer resolves a 64th of one there
 
 # Every column there is, in the order of the file.  `optional` ones are absent where nobody knows them.

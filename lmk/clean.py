@@ -8,18 +8,19 @@ from typing import Any
 
 from lmk.annotations import AnnotationSet
 from lmk.audit.numbers import audited
-from lmk.audit.report import write_report
 from lmk.config import Params
+from lmk.console import Progress
+from lmk.crops import cut_crops
 from lmk.errors import DataError
 from lmk.evaluation import label_metrics
-from lmk.fitting import cut_crops, fit
+from lmk.history.ledger import accepted
 from lmk.images import image_root
 from lmk.ingest import ingest
-from lmk.ledger import accepted
-from lmk.progress import Progress
 from lmk.refine.iteration import run_iteration
+from lmk.report.page import write_report
 from lmk.scheme import load_scheme
 from lmk.store import alone, read_annotations, remove, write_annotations, write_json
+from lmk.training.fit import fit
 from lmk.truth import read_truth
 from lmk.validation import enforce
 from lmk.workspace import Workspace

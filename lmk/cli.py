@@ -4,16 +4,14 @@ from __future__ import annotations
 
 import argparse
 import contextlib
-import errno
 import json
-import os
-import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from lmk.arguments import parser
-from lmk.errors import DataError, LmkError
+from lmk.console import run_cleanly
+from lmk.errors import DataError
 
 if TYPE_CHECKING:
     import numpy as np
@@ -22,44 +20,11 @@ if TYPE_CHECKING:
     from lmk.annotations import AnnotationSet
     from lmk.config import Params
 
-_HINTS = {
-    errno.ENOSPC: "; make room, or name another place",
-    errno.EACCES: "; make it yours, or name another place",
-    errno.EROFS: "; name a place that you may write to",
-    errno.EISDIR: "; name a file",
-    errno.ENOTDIR: "; a file is where a folder should be, name another place",
-}
-
 
 def main(arguments: list[str] | None = None) -> int:
     """Run one command; the exit code is 0 done, 1 the user's data, 2 the command line, 3 a gate said no."""
     parsed = parser().parse_args(arguments)
     return run_cleanly(lambda: COMMANDS[parsed.command](parsed))
-
-
-def run_cleanly(work: Callable[[], None]) -> int:
-    """Turn a user's mistake, or what the system refuses, into one line and an exit code."""
-    try:
-        work()
-    except LmkError as error:
-        print(f"lmk: {error}", file=sys.stderr)
-        return error.exit_code
-    except BrokenPipeError:
-        # The reader of our output left, as `head` does; nothing more can be said to it.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return 0
-    except UnicodeEncodeError as error:
-        print(f"lmk: {error.object!r:.80}: not text in UTF-8", file=sys.stderr)
-        return 1
-    except KeyboardInterrupt:
-        print("lmk: stopped; run the same command again to go on", file=sys.stderr)
-        return 130
-    except OSError as error:
-        place = f"{error.filename}: " if error.filename else "writing: "
-        hint = _HINTS.get(error.errno or 0, "")
-        print(f"lmk: {place}{error.strerror or error}{hint}; nothing was left half written", file=sys.stderr)
-        return 1
-    return 0
 
 
 def _load(arguments: argparse.Namespace) -> Params:
@@ -76,7 +41,7 @@ def _load(arguments: argparse.Namespace) -> Params:
 
 
 def _render(arguments: argparse.Namespace) -> None:
-    from lmk.progress import Progress
+    from lmk.console import Progress
     from lmk.synth.sheet import contact_sheet
     from lmk.synth.write import render_dataset
 
@@ -103,8 +68,8 @@ def _parse_splits(text: str, count: int) -> dict[str, int]:
 
 
 def _ingest(arguments: argparse.Namespace) -> None:
+    from lmk.console import Progress
     from lmk.ingest import ingest
-    from lmk.progress import Progress
     from lmk.scheme import load_scheme
     from lmk.store import write_annotations
     from lmk.validation import enforce
@@ -136,9 +101,9 @@ def _clean(arguments: argparse.Namespace) -> None:
 
 def _train(arguments: argparse.Namespace) -> None:
     from lmk.config import CorrectionParams, HourglassParams
-    from lmk.fitting import fit
     from lmk.models import CONFIG, load_model
     from lmk.store import remove
+    from lmk.training.fit import fit
 
     params = _load(arguments)
     out: Path = arguments.output
@@ -228,7 +193,7 @@ def _evaluate(arguments: argparse.Namespace) -> None:
 
 
 def _predictions(model: Path, chosen: AnnotationSet, images: Path) -> NDArray[np.float64]:
-    from lmk.fitting import cut_crops
+    from lmk.crops import cut_crops
     from lmk.inference import predict
     from lmk.models import load_model
 
@@ -249,8 +214,8 @@ def _export(arguments: argparse.Namespace) -> None:
 
 
 def _audit(arguments: argparse.Namespace) -> None:
-    from lmk.audit.gates import stop_if_broken
     from lmk.audit.numbers import audited, format_audit
+    from lmk.history.gates import stop_if_broken
     from lmk.workspace import Workspace
 
     paths = Workspace(arguments.dir)
@@ -263,7 +228,7 @@ def _audit(arguments: argparse.Namespace) -> None:
 
 
 def _query(arguments: argparse.Namespace) -> None:
-    from lmk.audit.sql import asking, rows_of
+    from lmk.history.sql import asking, rows_of
     from lmk.workspace import Workspace
 
     with asking(Workspace(arguments.dir)) as questions:
@@ -275,7 +240,7 @@ def _query(arguments: argparse.Namespace) -> None:
 
 
 def _decide(arguments: argparse.Namespace) -> None:
-    from lmk.audit.deciding import decide, format_decided
+    from lmk.history.decisions import decide, format_decided
     from lmk.workspace import Workspace
 
     rows, file = decide(
@@ -291,7 +256,7 @@ def _decide(arguments: argparse.Namespace) -> None:
 
 
 def _labels(arguments: argparse.Namespace) -> None:
-    from lmk.ledger import accepted
+    from lmk.history.ledger import accepted
     from lmk.store import read_annotations, write_annotations
     from lmk.workspace import Workspace
 
@@ -312,8 +277,8 @@ def _log(arguments: argparse.Namespace) -> None:
 
 
 def _suspects(arguments: argparse.Namespace) -> None:
-    from lmk.audit.sql import asking
-    from lmk.audit.suspects import format_suspects, suspects
+    from lmk.history.sql import asking
+    from lmk.history.suspects import format_suspects, suspects
     from lmk.workspace import Workspace
 
     paths = Workspace(arguments.dir)

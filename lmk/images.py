@@ -2,12 +2,7 @@
 
 from __future__ import annotations
 
-import copy
-import os
-import tempfile
-from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import cv2
 import numpy as np
@@ -16,8 +11,6 @@ from numpy.typing import NDArray
 from lmk.errors import ImageError
 
 SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".tif", ".tiff", ".webp", ".ppm", ".pgm")
-# Crops are kept a little larger than the network sees, so that rotating and shifting them brings in real pixels.
-MARGIN = 1.25
 
 
 def image_root(source: Path) -> Path:
@@ -97,48 +90,3 @@ def crop(image: NDArray[np.uint8], box: NDArray[np.float64], size: int) -> NDArr
         ),
         np.uint8,
     )
-
-
-class Crops:
-    """The crops of N instances, cut once, kept in a temporary file so that memory stays bounded.
-
-    `crops[i]` is a (size, size, 3) uint8 square that covers `MARGIN` times the instance's box.
-    """
-
-    def __init__(
-        self,
-        root: Path,
-        images: list[str],
-        boxes: NDArray[np.float64],
-        input_size: int,
-        progress: Callable[[int, int], None] | None = None,
-    ):
-        self.size = round(input_size * MARGIN / 2) * 2
-        # The exact factor by which the kept square is larger than the box, after rounding to whole pixels.
-        self.margin = self.size / input_size
-        shape = (max(len(images), 1), self.size, self.size, 3)
-        with tempfile.TemporaryFile() as file:  # the map keeps it alive
-            # Claims the space: a disk that is full says so here, and not as a signal when a page is written.
-            os.posix_fallocate(file.fileno(), 0, int(np.prod(shape)))
-            self.pixels: NDArray[np.uint8] = np.memmap(file, np.uint8, "r+", shape=shape)
-        self._rows = np.arange(len(images))
-        last: tuple[str, NDArray[np.uint8]] | None = None
-        for index, (name, box) in enumerate(zip(images, boxes, strict=True)):
-            if last is None or last[0] != name:  # instances of one image are neighbours
-                last = (name, read_image(root / name))
-            grown = box + box[2] * (self.margin - 1) * np.array([-0.5, -0.5, 1.0])
-            self.pixels[index] = crop(last[1], grown, self.size)
-            if progress is not None:
-                progress(index + 1, len(images))
-
-    def select(self, chosen: NDArray[np.bool_]) -> Crops:
-        """The crops of the chosen instances, (N,) bool, without a copy."""
-        some = copy.copy(self)
-        some._rows = self._rows[chosen]
-        return some
-
-    def __len__(self) -> int:
-        return len(self._rows)
-
-    def __getitem__(self, index: Any) -> NDArray[np.uint8]:
-        return np.asarray(self.pixels[self._rows[index]])

@@ -14,8 +14,8 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from lmk.annotations import AnnotationSet
-from lmk.dataset import centre, from_crop, to_tensor, view
-from lmk.images import Crops
+from lmk.crops import Crops, centre
+from lmk.kernels.views import from_crop, to_tensor, view
 from lmk.models import Network
 from lmk.models.hourglass import StackedHourglass
 from lmk.scheme import LandmarkScheme

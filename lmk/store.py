@@ -22,14 +22,13 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from lmk.annotations import COLUMNS, EVIDENCE, OPTIONAL, AnnotationSet
+from lmk.annotations import COLUMNS, EVIDENCE, OPTIONAL, UNIT, AnnotationSet
 from lmk.errors import DataError, FormatError
 from lmk.scheme import LandmarkScheme, parse_scheme
 
 VERSION = 1
 _KEY = b"lmk"
 LOCK = ".lock"
-_ROUND = 64  # parts of a pixel
 _TYPES = {
     "string": pa.string(),
     "int32": pa.int32(),
@@ -160,7 +159,7 @@ def _to_arrow(column: pd.Series[Any], kind: pa.DataType) -> pa.Array:
     values = column.to_numpy(np.float64, na_value=0.0, copy=True)
     values[null] = 0
     if column.name in ("x", "y"):
-        values = np.round(values * _ROUND) / _ROUND + 0.0  # no negative zero
+        values = np.round(values / UNIT) * UNIT + 0.0  # no negative zero
     return pa.array(values.astype(kind.to_pandas_dtype()), kind, mask=null)
 
 

@@ -13,14 +13,13 @@ import sys
 from collections.abc import Callable
 from typing import Any
 
-from lmk.cli import run_cleanly
 from lmk.config import load_params
+from lmk.console import run_cleanly
 from lmk.errors import DataError, UnknownName
 from lmk.evaluation import ALWAYS, check_normaliser
 from lmk.scheme import load_scheme
+from pipelines.deps import STAGES
 from pipelines.paths import PARAMS, Paths
-
-STAGES = ("ingest", "validate", "baseline", "refine", "audit", "labels", "downstream", "evaluate", "report")
 
 
 def stage_function(name: str) -> Callable[..., None]:

@@ -5,9 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 
 from lmk.config import AugmentationParams, DataParams, HourglassParams, TrainingParams
-from lmk.fitting import fit
 from lmk.images import image_root
 from lmk.store import remove
+from lmk.training.fit import fit
 from pipelines.paths import Paths
 
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 
 from lmk.config import AugmentationParams, DataParams, DownstreamParams, TrainingParams
-from lmk.fitting import fit, trained_on
 from lmk.images import image_root
 from lmk.store import remove
+from lmk.training.fit import fit, trained_on
 from pipelines.paths import Paths
 
 

@@ -11,8 +11,8 @@ from numpy.typing import NDArray
 
 from lmk.annotations import AnnotationSet
 from lmk.config import DataParams, DownstreamParams, EvaluationParams, RefineParams
+from lmk.crops import cut_crops
 from lmk.evaluation import aligned_with, ced_rows, label_metrics, model_tables
-from lmk.fitting import cut_crops
 from lmk.images import image_root
 from lmk.inference import predict
 from lmk.models import CURVE, load_model

@@ -5,8 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 
 from lmk.config import DataParams
+from lmk.console import Progress
 from lmk.ingest import ingest as read
-from lmk.progress import Progress
 from lmk.scheme import load_scheme
 from lmk.store import write_annotations
 from pipelines.paths import Paths

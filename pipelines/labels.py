@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from lmk.config import RefineParams
-from lmk.ledger import accepted
+from lmk.history.ledger import accepted
 from lmk.store import read_annotations, write_annotations
 from pipelines.paths import Paths
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
-from lmk.audit.report import write_report
 from lmk.config import DataParams, RefineParams
 from lmk.images import image_root
+from lmk.report.page import write_report
 from pipelines.paths import Paths
 
 

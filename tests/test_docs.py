@@ -9,9 +9,9 @@ import numpy as np
 import pytest
 
 from lmk.arguments import parser
-from lmk.audit.deciding import decide
-from lmk.audit.sql import asking
 from lmk.config import HourglassParams, Params, ResNetParams
+from lmk.history.decisions import decide
+from lmk.history.sql import asking
 from lmk.scheme import known_schemes, parse_scheme
 from lmk.store import write_annotations
 from lmk.workspace import Workspace

@@ -13,22 +13,21 @@ from lmk.arguments import FORMATS
 from lmk.config import Iteration
 from lmk.formats import READERS, WRITERS
 from lmk.refine import REFINERS
-from tests.imports import imported_names, modules
+from pipelines.deps import imported_names, modules
 
 # Inner rooms first: a room may import those before it, and itself.
 ROOMS = [
-    ["lmk", "lmk.errors", "lmk.progress", "lmk.schemes", "lmk.profiles"],
+    ["lmk", "lmk.errors", "lmk.console", "lmk.schemes", "lmk.profiles"],
     ["lmk.kernels"],
     ["lmk.scheme", "lmk.config"],
     ["lmk.annotations"],
     ["lmk.store", "lmk.images"],
-    ["lmk.formats", "lmk.workspace", "lmk.ledger"],
+    ["lmk.formats", "lmk.workspace", "lmk.crops"],
     ["lmk.models", "lmk.ingest", "lmk.synth", "lmk.truth", "lmk.validation"],
-    ["lmk.dataset"],
     ["lmk.inference"],
-    ["lmk.training", "lmk.evaluation"],
-    ["lmk.fitting"],
+    ["lmk.evaluation", "lmk.training", "lmk.history"],
     ["lmk.refine", "lmk.audit"],
+    ["lmk.report"],
     ["lmk.clean"],
     ["lmk.arguments"],
     ["lmk.cli"],
@@ -40,7 +39,7 @@ ALONE = {
     "prefect": ("flows",),
     "dvc": (),
     "great_expectations": ("lmk.validation",),
-    "cv2": ("lmk.images", "lmk.synth", "lmk.audit.gallery"),
+    "cv2": ("lmk.images", "lmk.synth", "lmk.report.gallery"),
 }
 
 

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from lmk.errors import ImageError
-from lmk.images import MARGIN, Crops, crop, read_image
+from lmk.images import crop, read_image
 
 
 def ramp(height=60, width=80):
@@ -70,12 +70,3 @@ def test_a_crop_that_shrinks_much_is_averaged_and_stays_in_place():
     np.testing.assert_allclose(cut[16, 2:-2, 0], (99.5 + centre)[2:-2] * 0.4, atol=1.5)
     np.testing.assert_allclose(cut[2:-2, 16, 1], (49.5 + centre)[2:-2] * 0.6, atol=1.5)
     assert cut[4:-4, 4:-4, 2].std() < 2  # the checkerboard is gone, not aliased
-
-
-def test_kept_crops_cover_the_box_times_the_margin(tmp_path):
-    save(tmp_path / "a.png", ramp())
-    crops = Crops(tmp_path, ["a.png", "a.png"], np.array([[29.5, 19.5, 20.0], [9.5, 9.5, 20.0]]), input_size=20)
-
-    assert (len(crops), crops.size, crops.margin) == (2, 24, 1.2)
-    assert abs(crops.margin - MARGIN) < 0.1
-    np.testing.assert_allclose(crops[0][12, :, 0], (30 - 2 + np.arange(24)) * 3, atol=1)

@@ -21,17 +21,17 @@ from bench.downstream.data import COUNTS, TESTED, errors_of, part, read, render
 from bench.label_truth.rivals import paper
 from lmk.annotations import AnnotationSet
 from lmk.config import CorrectionParams, Iteration, Params, default_profile, load_params
+from lmk.console import Progress
+from lmk.crops import Crops, cut_crops
 from lmk.evaluation import is_gross, normalisers
-from lmk.fitting import cut_crops, fit
-from lmk.images import Crops
 from lmk.inference import keep_memory, predict
 from lmk.kernels.metrics import instance_errors, point_errors
 from lmk.models import CURVE, Network, load_model
 from lmk.models.corrections import Correction, ShapeCorrection
 from lmk.models.hourglass import StackedHourglass
-from lmk.progress import Progress
 from lmk.refine.iteration import run_iteration, search_labels
 from lmk.store import read_annotations, remove, write_annotations
+from lmk.training.fit import fit
 from lmk.workspace import Workspace
 
 Array = NDArray[np.float64]

@@ -27,13 +27,14 @@ from bench.label_truth.__main__ import profile
 from lmk.audit.ambiguity import of_iteration
 from lmk.clean import clean
 from lmk.config import HourglassParams, Params, ResNetParams, TrainingParams, default_profile, load_params
-from lmk.fitting import cut_crops, fit
+from lmk.console import Progress
+from lmk.crops import cut_crops
 from lmk.inference import keep_memory, predict
 from lmk.kernels.heatmap import STAR_WIDTH
 from lmk.models import load_model
 from lmk.models.hourglass import FAR
-from lmk.progress import Progress
 from lmk.store import digest_of, write_annotations, write_json
+from lmk.training.fit import fit
 from lmk.workspace import Workspace
 
 RESULTS = Path(__file__).parents[2] / "docs" / "results"

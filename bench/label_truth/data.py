@@ -10,11 +10,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lmk.annotations import AnnotationSet, make_set
+from lmk.console import Progress
 from lmk.evaluation import aligned_with
 from lmk.formats.long_csv import read_long_csv
 from lmk.formats.pts import write_pts
 from lmk.ingest import ingest
-from lmk.progress import Progress
 from lmk.scheme import LandmarkScheme, load_scheme
 from lmk.store import write_csv
 from lmk.synth.noise import ANNOTATORS, NOISES, annotate, annotator_name, habit, slides

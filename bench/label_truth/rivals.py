@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from lmk.annotations import AnnotationSet
 from lmk.clean import clean
 from lmk.config import AlignmentParams, Iteration, Params, default_profile, load_params
-from lmk.fitting import cut_crops
+from lmk.crops import cut_crops
 from lmk.inference import keep_memory, predict
 from lmk.models import load_model
 from lmk.refine.iteration import run_iteration, search_labels

@@ -1,1 +1,1 @@
-"""What moved, why, and whether it helped: drift in numbers, and the page that shows it."""
+"""What moved, in numbers: drift, what moved as a whole, and how loosely humans place a landmark."""

@@ -21,14 +21,15 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from lmk import ledger
 from lmk.annotations import AnnotationSet
-from lmk.audit.drift import evidence_of, paired, turned
+from lmk.audit.drift import evidence_of, paired
 from lmk.errors import DataError, UnknownName
-from lmk.fitting import unlearnt
+from lmk.history import ledger
+from lmk.kernels.frames import axes, split
 from lmk.kernels.metrics import bounds_side
 from lmk.scheme import LandmarkScheme
 from lmk.store import read_annotations
+from lmk.training.held_out import unlearnt
 from lmk.workspace import Workspace
 
 Floats = NDArray[np.float64]
@@ -96,7 +97,7 @@ def ambiguity(
             "the refined set says of no point how certain it is; that takes the refiner `consensus`, this lmk or a "
             "newer one, and images in which its detector finds the points"
         )
-    moved = list(np.moveaxis(turned(-pairs.shift, refined.scheme.tangents(labels.points)), -1, 0))
+    moved = list(np.moveaxis(split(-pairs.shift, axes(refined.scheme.tangents(labels.points))), -1, 0))
     left = [part**2, np.maximum(error**2 - part**2, 0)]
     trust = 1 - np.nan_to_num(evidence_of(labels, "suspicion"))
     trust = np.where(np.isfinite(part) & np.isfinite(moved[0]), trust, 0.0)

@@ -16,13 +16,13 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from lmk.annotations import AnnotationSet, check_same_scheme
+from lmk.annotations import UNIT, AnnotationSet, check_same_scheme
 from lmk.errors import DataError
 from lmk.images import SUFFIXES
+from lmk.kernels.frames import split_on_contours
 
 Floats = NDArray[np.float64]
 Rows = NDArray[np.int64]
-UNIT = 1 / 64  # of a pixel: what a file can tell apart; a point moved when it moved by more
 
 
 @dataclass(frozen=True)
@@ -44,25 +44,19 @@ class Paired:
         """(M, K) how far."""
         return np.hypot(self.shift[..., 0], self.shift[..., 1])
 
-    @cached_property
+    @property
     def along(self) -> Floats:
         """(M, K) the shift along the contour, with its sign; NaN where the point has no contour or no neighbours."""
-        return np.asarray((self.shift * self._tangents).sum(axis=-1))
+        return self._parts[0]
 
-    @cached_property
+    @property
     def across(self) -> Floats:
         """(M, K) the shift across the contour, with its sign; NaN as in `along`."""
-        return self.shift[..., 1] * self._tangents[..., 0] - self.shift[..., 0] * self._tangents[..., 1]
+        return self._parts[1]
 
     @cached_property
-    def _tangents(self) -> Floats:
-        return self.first.scheme.tangents(self.first.points)[self.rows]
-
-
-def turned(shift: Floats, tangents: Floats) -> Floats:
-    """(..., 2) shifts along contours and across; to the right and down off contours."""
-    along = np.where(np.isfinite(tangents).all(-1, keepdims=True), tangents, [1.0, 0.0])
-    return np.stack([(shift * along).sum(-1), shift[..., 1] * along[..., 0] - shift[..., 0] * along[..., 1]], axis=-1)
+    def _parts(self) -> tuple[Floats, Floats]:
+        return split_on_contours(self.shift, self.first.scheme.tangents(self.first.points)[self.rows])
 
 
 def paired(a: AnnotationSet, b: AnnotationSet) -> Paired:

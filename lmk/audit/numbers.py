@@ -11,9 +11,9 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from lmk.audit.gates import Verdict, judge
-from lmk.audit.sql import Questions, asking
 from lmk.errors import UnknownName
+from lmk.history.gates import Verdict, judge
+from lmk.history.sql import Questions, asking
 from lmk.workspace import Workspace
 
 BY = {

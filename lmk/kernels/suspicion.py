@@ -16,6 +16,8 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from lmk.kernels.frames import split
+
 Array = NDArray[np.float64]
 
 REASONS = ("", "slip", "stray", "swapped side", "contour shifted", "contour slipped", "sides swapped")
@@ -81,7 +83,7 @@ def _chance(log_odds: Array) -> Array:
 
 def _log_density(offset: Array, axes: Array, square: Array) -> Array:
     """(…, 2) offsets under Student-t noise along two axes, up to a constant that all kinds share."""
-    along = np.einsum("...ij,...j->...i", axes, offset)
+    along = split(offset, axes)
     each = -(TAILS + 1) / 2 * np.log1p(along**2 / (TAILS * square)) - 0.5 * np.log(square) - _T_AT_ZERO
     return np.asarray(each.sum(-1))
 
@@ -162,8 +164,8 @@ def _contour(
     )  # residuals are 0 where all are gone
     offset = np.nanmedian(seen, axis=1)
     for _ in range(5):
-        along = np.einsum("nkij,nkj->nki", axes, residual - offset[:, None])
-        weight = (TAILS + 2) / (TAILS + (along**2 / square).sum(-1))
+        apart = split(residual - offset[:, None], axes)
+        weight = (TAILS + 2) / (TAILS + (apart**2 / square).sum(-1))
         held = precision * weight[..., None, None]
         total = held.sum(1) + 1e-9 * np.eye(2)
         offset = np.linalg.solve(total, np.einsum("nkij,nkj->ni", held, residual)[..., None])[..., 0]

@@ -17,6 +17,7 @@ from torch import Tensor
 
 from lmk.annotations import AnnotationSet
 from lmk.kernels.consensus import TAILS, Consensus, correlation, scatter, settle
+from lmk.kernels.frames import axes, join, split
 from lmk.kernels.suspicion import suspect
 
 Array = NDArray[np.float64]
@@ -53,14 +54,14 @@ def agree(human: AnnotationSet, views: NDArray[np.float32], learn: NDArray[np.bo
     total = np.where(seen[..., None], views, 0).sum(0, dtype=np.float64)
     mean = total / np.maximum(seen.sum(0), 1)[..., None]
     reading = np.where(readable[..., None], mean, np.nan_to_num(human.points)) / unit
-    axes = _axes(scheme.tangents(reading))
+    frame = axes(scheme.tangents(reading))
     points = np.where(labelled[..., None], human.points / unit, np.nan)
 
     def apart(view: int, chosen: NDArray[np.int64]) -> Tensor:
         offsets = views[view][chosen] / unit[chosen] - reading[chosen]
-        return _turned(axes[chosen], np.where(seen[view][chosen][..., None], offsets, 0.0))
+        return _split(np.where(seen[view][chosen][..., None], offsets, 0.0), frame[chosen])
 
-    residual = _turned(axes, np.where(labelled[..., None], points - reading, 0.0))
+    residual = _split(np.where(labelled[..., None], points - reading, 0.0), frame)
     there = torch.from_numpy(np.repeat(labelled, 2, axis=1))
     square = torch.zeros_like(residual)
     for view in range(len(views)):
@@ -75,12 +76,12 @@ def agree(human: AnnotationSet, views: NDArray[np.float32], learn: NDArray[np.bo
     for _ in range(TURNS):
         habit = _habits(residual, found, trust, human, learn)
         judged = suspect(
-            points - _turned_back(axes, habit), reading, axes, _paired(found.scale * variance, count),
+            points - _join(habit, frame), reading, frame, _paired(found.scale * variance, count),
             found.noise.view(-1, 2).numpy(), scheme.chains, scheme.flip,
         )  # fmt: skip
         trust = there * torch.from_numpy(np.repeat(1 - judged.score, 2, axis=1))
         found = settle(residual - habit, variance, together, trust, teaches, found)
-    settled = (reading + _turned_back(axes, found.shift)) * unit
+    settled = (reading + _join(found.shift, frame)) * unit
     left = _paired(found.variance, count)
     return Agreement(
         np.where(labelled[..., None], settled, human.points),
@@ -91,20 +92,14 @@ def agree(human: AnnotationSet, views: NDArray[np.float32], learn: NDArray[np.bo
     )
 
 
-def _axes(along: Array) -> Array:
-    """(N, K, 2) directions, NaN off contours, to (N, K, 2, 2) unit vectors along and across; off contours x and y."""
-    along = np.where(np.isfinite(along).all(-1, keepdims=True), along, [1.0, 0.0])
-    return np.stack([along, np.stack([-along[..., 1], along[..., 0]], -1)], -2)
-
-
-def _turned(axes: Array, offsets: Array) -> Tensor:
+def _split(offsets: Array, frame: Array) -> Tensor:
     """(N, K, 2) along x and y to (N, 2 K) along and across."""
-    return torch.from_numpy(np.einsum("nkij,nkj->nki", axes, offsets).reshape(len(offsets), -1))
+    return torch.from_numpy(split(offsets, frame).reshape(len(offsets), -1))
 
 
-def _turned_back(axes: Array, offsets: Tensor) -> Array:
+def _join(parts: Tensor, frame: Array) -> Array:
     """(N, 2 K) along and across to (N, K, 2) along x and y."""
-    return np.asarray(np.einsum("nkij,nki->nkj", axes, _paired(offsets, len(axes))))
+    return join(_paired(parts, len(frame)), frame)
 
 
 def _paired(values: Tensor, count: int) -> Array:

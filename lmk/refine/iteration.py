@@ -10,19 +10,21 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from lmk import __version__, ledger
+from lmk import __version__
 from lmk.annotations import AnnotationSet
 from lmk.config import AlignmentParams, AugmentationParams, HourglassParams, Iteration, TrainingParams, ValidationParams
+from lmk.console import Progress
+from lmk.crops import Crops, cut_crops
 from lmk.errors import DataError
-from lmk.fitting import cut_crops, fit, held_out, trained_on
-from lmk.images import Crops
+from lmk.history import ledger
 from lmk.inference import keep_memory
 from lmk.models import CURVE, load_model, model_digest
-from lmk.progress import Progress
 from lmk.refine import WHOLE_SET
 from lmk.refine.consensus import DOUBT
 from lmk.refine.labels import refine_labels
 from lmk.store import digest_of, read_annotations, remove, replacing, write_annotations
+from lmk.training.fit import fit, trained_on
+from lmk.training.held_out import held_out
 from lmk.validation import enforce
 from lmk.workspace import Workspace
 
@@ -145,7 +147,8 @@ def search_labels(
 ) -> AnnotationSet:
     """The labels of one iteration: what the last model's heatmaps make of the last labels.
 
-    A point that somebody has decided on (`lmk.ledger`) is where it was decided to be: no human label is trusted more.
+    A point that somebody has decided on (`lmk.history.ledger`) is where it was decided to be: no human label is trusted
+    more.
     """
     keep_memory()
     decided = ledger.nothing() if decided is None else decided

@@ -10,11 +10,11 @@ from numpy.typing import NDArray
 
 from lmk.annotations import EVIDENCE, AnnotationSet
 from lmk.config import AlignmentParams
-from lmk.dataset import centre, from_crop, to_crop
+from lmk.crops import Crops, centre
 from lmk.errors import ModelError, UnknownName
-from lmk.images import Crops
 from lmk.inference import Progress, batches, log_heatmaps, on_device, read_views
 from lmk.kernels.suspicion import REASONS
+from lmk.kernels.views import from_crop, to_crop
 from lmk.models import Network
 from lmk.models.hourglass import StackedHourglass
 from lmk.refine import REFINERS, WHOLE_SET

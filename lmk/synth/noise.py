@@ -21,6 +21,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lmk.errors import UnknownName
+from lmk.kernels.frames import across
 from lmk.scheme import LandmarkScheme
 
 Array = NDArray[np.float64]
@@ -117,11 +118,10 @@ def _frames(truth: Array, scheme: LandmarkScheme) -> tuple[Array, NDArray[np.boo
 def _scatter(truth: Array, scheme: LandmarkScheme, model: NoiseModel, rng: np.random.Generator) -> Array:
     """(K, 2) fresh noise of every point."""
     along, has = _frames(truth, scheme)
-    across = np.stack([-along[:, 1], along[:, 0]], -1)
     # A Student-t with n degrees of freedom has variance n / (n - 2).
     heavy = rng.standard_t(_DEGREES, (scheme.size, 2)) / np.sqrt(_DEGREES / (_DEGREES - 2))
     round_ = rng.standard_normal((scheme.size, 2)) * model.corner
-    on_contour = model.along * heavy[:, :1] * along + model.across * heavy[:, 1:] * across
+    on_contour = model.along * heavy[:, :1] * along + model.across * heavy[:, 1:] * across(along)
     return np.where(has[:, None], on_contour, round_)
 
 

@@ -14,7 +14,7 @@ from lmk.errors import DataError
 from lmk.scheme import load_scheme
 from lmk.synth.noise import annotate
 from lmk.synth.render import render_face
-from tests.audit.sets import SCHEME, faces_like, folder, make
+from tests.history.sets import SCHEME, faces_like, folder, make
 
 ALONG, ACROSS, READING = 1.6, 0.5, 0.7  # pixels
 

@@ -12,7 +12,7 @@ from lmk.annotations import AnnotationSet
 from lmk.audit.drift import compare, format_compare, format_log, log_rows, paired, searched
 from lmk.errors import DataError, SchemeError
 from lmk.scheme import load_scheme, parse_scheme
-from tests.audit.sets import make, scattered
+from tests.history.sets import make, scattered
 
 
 def slow_distances(a: AnnotationSet, b: AnnotationSet) -> dict[int, dict[str, list[float]]]:

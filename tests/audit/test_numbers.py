@@ -7,15 +7,15 @@ import contextlib
 import numpy as np
 import pytest
 
-from lmk import ledger
-from lmk.audit.deciding import decide, format_decided
-from lmk.audit.gates import judge, stop_if_broken
 from lmk.audit.numbers import audit, format_audit, sentence
-from lmk.audit.sql import asking
 from lmk.errors import DataError, GateBroken, QueryError, UnknownName
+from lmk.history import ledger
+from lmk.history.decisions import decide, format_decided
+from lmk.history.gates import judge, stop_if_broken
+from lmk.history.sql import asking
 from lmk.scheme import load_scheme
 from lmk.store import read_annotations
-from tests.audit.sets import SCHEME, faces_like, folder, make, scattered
+from tests.history.sets import SCHEME, faces_like, folder, make, scattered
 
 COUNT = 24
 

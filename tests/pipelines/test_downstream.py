@@ -5,8 +5,8 @@ from __future__ import annotations
 import torch
 
 from lmk.config import CorrectionParams, DataParams
+from lmk.crops import cut_crops
 from lmk.evaluation import model_tables
-from lmk.fitting import cut_crops
 from lmk.inference import predict
 from lmk.models import load_model
 from lmk.store import write_annotations

@@ -8,12 +8,12 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from lmk import ledger
 from lmk.config import Iteration
-from lmk.fitting import fit
+from lmk.history import ledger
 from lmk.models import WEIGHTS, model_digest
 from lmk.refine.iteration import doubtful, next_training, run_iteration
 from lmk.store import digest_of, read_annotations, write_annotations
+from lmk.training.fit import fit
 from lmk.workspace import Workspace
 
 

@@ -9,8 +9,8 @@ import torch
 
 from lmk.annotations import EVIDENCE, AnnotationSet
 from lmk.config import ResNetParams
+from lmk.crops import cut_crops
 from lmk.errors import ModelError, UnknownName
-from lmk.fitting import cut_crops
 from lmk.models import build_model
 from lmk.models.hourglass import StackedHourglass
 from lmk.refine import REFINERS, WHOLE_SET, align

@@ -1,0 +1,1 @@
+"""What has happened to the labels: iterations as one table, decisions, findings, gates, suspects."""

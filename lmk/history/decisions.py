@@ -1,0 +1,80 @@
+"""Decisions in bulk: a condition in SQL picks the points, the ledger keeps what was decided of them."""
+
+from __future__ import annotations
+
+import getpass
+from pathlib import Path
+
+import pandas as pd
+
+from lmk.errors import DataError, UnknownName
+from lmk.history import ledger
+from lmk.history.sql import asking, condition
+from lmk.workspace import Workspace
+
+SHOWN = 5  # points that are named
+
+
+def decide(
+    paths: Workspace,
+    action: str,
+    where: str,
+    iteration: str | None,
+    decided_by: str | None,
+    why: str | None,
+    dry_run: bool,
+) -> tuple[pd.DataFrame, Path | None]:
+    """Accept or revert the points of an iteration that meet a condition.
+
+    Returns:
+        The points, largest drift first, and the file that keeps the decision; None for a dry run.
+    """
+    names = list(paths.files())
+    iteration = iteration or names[-1]
+    if iteration not in names:
+        raise UnknownName("iteration", iteration, names)
+    place = ("x", "y") if action == "accept" else ("human_x", "human_y")
+    with asking(paths) as questions:
+        rows = questions.ask(
+            f"""
+            SELECT image, instance, landmark, to_x AS x, to_y AS y, name, drift
+            FROM (
+                SELECT *, {place[0]} AS to_x, {place[1]} AS to_y, {condition(where)} AS met
+                FROM points WHERE iteration = ? AND human_x IS NOT NULL
+            )
+            WHERE met ORDER BY drift DESC, image, instance, landmark
+            """,
+            [iteration],
+            f"--where {where}",
+        )
+    if not len(rows):
+        raise DataError(f"--where {where}: no point of {iteration} meets it; try it with `lmk query`")
+    rows = rows.assign(action=action, iteration=iteration)
+    if dry_run:
+        return rows, None
+    rows = rows.assign(decided_by=decided_by or _logged_in(), why=why)
+    return rows, ledger.record(paths.decisions, iteration, rows)
+
+
+def _logged_in() -> str:
+    try:
+        return getpass.getuser()
+    except (KeyError, OSError) as cause:  # a user without a name, as in containers
+        raise DataError("nobody is logged in by name; say who decides with --by NAME") from cause
+
+
+def format_decided(rows: pd.DataFrame, action: str, file: Path | None) -> str:
+    """What was decided, for a terminal."""
+    done = {"accept": "accepted", "revert": "reverted"}[action]
+    head = f"{len(rows)} points of {rows['image'].nunique()} images in {rows['iteration'].iloc[0]}"
+    lines = [f"{head} {f'would be {done}; nothing was written' if file is None else f'{done}: {file}'}"]
+    shown = rows.head(SHOWN)
+    lines += [
+        f"  {image} {instance} {name}: moved {drift:.2f} px"
+        for image, instance, name, drift in zip(
+            shown["image"], shown["instance"], shown["name"], shown["drift"], strict=True
+        )
+    ]
+    if len(rows) > SHOWN:
+        lines.append(f"  … and {len(rows) - SHOWN} more")
+    return "\n".join(lines)

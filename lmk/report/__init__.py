@@ -1,0 +1,1 @@
+"""The page that shows what moved: its text, charts and gallery."""

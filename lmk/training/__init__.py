@@ -1,0 +1,1 @@
+"""From labels to a network: batches, the loop, and what is held out."""

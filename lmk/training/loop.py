@@ -1,0 +1,197 @@
+"""The one loop that trains every network, and goes on where it was killed."""
+
+from __future__ import annotations
+
+import copy
+import json
+import math
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import torch
+from safetensors import SafetensorError, safe_open
+from torch import Tensor, nn
+
+from lmk.annotations import AnnotationSet
+from lmk.config import AugmentationParams, TrainingParams
+from lmk.console import Progress
+from lmk.crops import Crops
+from lmk.errors import ModelError
+from lmk.inference import autocast, device, on_device, predict
+from lmk.kernels.metrics import bounds_side, instance_errors, point_errors
+from lmk.models import Network, load_weights_into, write_tensors
+from lmk.store import replacing
+from lmk.training.batches import TrainingData
+from lmk.training.held_out import taught
+
+CHECKPOINT = "checkpoint.safetensors"
+COLUMNS = ["images", "loss", "val_nme", "learning_rate"]  # of a curve
+
+
+def train(
+    model: Network,
+    annotations: AnnotationSet,
+    crops: Crops,
+    params: TrainingParams,
+    augmentation: AugmentationParams,
+    work: Path,
+    title: str,
+    after_step: Callable[[int], None] | None = None,
+    importance: np.ndarray | None = None,
+) -> tuple[Network, pd.DataFrame]:
+    """Train on the split `train`, look at `val`, never at `test`.
+
+    Args:
+        model: where to start from; it is changed.
+        annotations: all instances, in the order of `crops`.
+        crops: their pixels.
+        params: budget, optimiser, rate, seed.
+        augmentation: what is done to every image.
+        work: folder for checkpoints, named by what is trained on what; an interrupted training with the same name goes
+            on from there with the same result.
+        title: for the progress.
+        after_step: called with the number of each finished step; for tests.
+        importance: (K,) of each landmark in the loss; all the same without it.
+
+    Returns:
+        The network with averaged weights, and its curve: images, loss, val_nme in % of the box, learning_rate.
+    """
+    # On a GPU an operation without a deterministic version is worth a warning, not an end.
+    torch.use_deterministic_algorithms(True, warn_only=device().type == "cuda")
+    chosen = taught(annotations)
+    size = model.params.input_size
+    data = TrainingData(
+        annotations.select(chosen), crops.select(chosen), size, augmentation, params.seed, importance, model.coarse
+    )
+    watched = annotations.in_split("val")
+
+    model = on_device(model).train()
+    averaged = copy.deepcopy(model)
+    optimiser = _optimiser(model, params)
+    run = _Run(model, averaged, optimiser)
+    run.resume(work)
+    budget = min(params.images, params.epochs * len(data))
+    steps = math.ceil(budget / params.batch)
+    look = max(1, params.look_every // params.batch)
+    progress = Progress(title, "images")
+    while run.step < steps and not run.stopped:
+        rate = learning_rate(params, run.step / steps)
+        for group in optimiser.param_groups:
+            group["lr"] = rate
+        batch = data.batch(run.step, params.batch)
+        images = batch.images.to(device(), memory_format=torch.channels_last)
+        with autocast():
+            loss = model.loss(images, batch.points.to(device()), batch.weight.to(device()))
+        optimiser.zero_grad(set_to_none=True)
+        loss.backward()  # type: ignore[no-untyped-call]
+        nn.utils.clip_grad_norm_(model.parameters(), 5.0)
+        optimiser.step()
+        run.step += 1
+        run.losses.append(float(loss.detach()))
+        _average(averaged, model, min(params.averaging, (1 + run.step) / (10 + run.step)))
+        if not math.isfinite(run.losses[-1]):
+            raise ModelError(f"{title}: the loss is no longer a number; lower training.learning_rate")
+        if run.step % look == 0 or run.step == steps:
+            error = _watch(averaged, annotations, crops, watched)
+            run.look(run.step * params.batch, error, rate, params.patience)
+            run.save(work)
+        shown = np.mean(run.losses[-20:]) if run.losses else run.curve[-1]["loss"]
+        progress(min(run.step * params.batch, budget), budget, f"loss {shown:.3f}")
+        if after_step is not None:
+            after_step(run.step)
+    if run.best is not None:
+        averaged.load_state_dict(run.best)
+    return averaged.eval(), pd.DataFrame(run.curve, columns=COLUMNS)
+
+
+def learning_rate(params: TrainingParams, done: float) -> float:
+    """The rate after a part of the budget: a short rise, then a cosine to zero, or steps."""
+    rise = min(1.0, (done + 1e-3) / 0.03)
+    if params.schedule == "step":
+        return params.learning_rate * rise * params.step_factor ** sum(done >= at for at in params.step_at)
+    return params.learning_rate * rise * (1 + math.cos(math.pi * done)) / 2
+
+
+class _Run:
+    """All that a training needs to go on: weights, their average, the optimiser's moments, the curve."""
+
+    def __init__(self, model: Network, averaged: Network, optimiser: torch.optim.Optimizer) -> None:
+        self.model, self.averaged, self.optimiser = model, averaged, optimiser
+        self.step = 0
+        self.losses: list[float] = []
+        self.curve: list[dict[str, float | None]] = []
+        self.best: dict[str, Tensor] | None = None
+        self.best_error, self.since_best, self.stopped = math.inf, 0, False
+
+    def look(self, images: int, error: float | None, rate: float, patience: int | None) -> None:
+        self.curve.append(
+            {"images": images, "loss": float(np.mean(self.losses)), "val_nme": error, "learning_rate": rate}
+        )
+        self.losses = []
+        if patience is None or error is None:
+            return
+        if error < self.best_error:
+            self.best_error, self.since_best = error, 0
+            self.best = {name: value.clone() for name, value in self.averaged.state_dict().items()}
+        else:
+            self.since_best += 1
+            self.stopped = self.since_best >= patience
+
+    def save(self, work: Path) -> None:
+        state = {f"model.{name}": value for name, value in self.model.state_dict().items()}
+        state |= {f"averaged.{name}": value for name, value in self.averaged.state_dict().items()}
+        state |= {f"best.{name}": value for name, value in (self.best or {}).items()}
+        for index, moments in self.optimiser.state_dict()["state"].items():
+            state |= {f"optimiser.{index}.{name}": value for name, value in moments.items()}
+        plain = {name: getattr(self, name) for name in ("step", "curve", "best_error", "since_best", "stopped")}
+        # One file, so that a kill leaves the old checkpoint or the new one.
+        with replacing(work / CHECKPOINT) as temporary:
+            write_tensors(state, temporary, note=json.dumps(plain))
+
+    def resume(self, work: Path) -> None:
+        try:
+            with safe_open(work / CHECKPOINT, framework="pt") as file:
+                state = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (it is not a dict)
+                plain = json.loads(file.metadata()["note"])
+        except (OSError, SafetensorError):  # none yet, or one that a disk has spoilt: start from scratch
+            return
+        load_weights_into(self.model, state, "model.")
+        load_weights_into(self.averaged, state, "averaged.")
+        best = {name.removeprefix("best."): value for name, value in state.items() if name.startswith("best.")}
+        self.best = best or None
+        moments: dict[int, dict[str, Tensor]] = {}
+        for name, value in state.items():
+            if name.startswith("optimiser."):
+                _, index, kind = name.split(".")
+                moments.setdefault(int(index), {})[kind] = value
+        content = self.optimiser.state_dict()
+        self.optimiser.load_state_dict({"state": moments, "param_groups": content["param_groups"]})
+        for name, value in plain.items():
+            setattr(self, name, value)
+
+
+def _optimiser(model: Network, params: TrainingParams) -> torch.optim.Optimizer:
+    if params.optimiser == "rmsprop":
+        return torch.optim.RMSprop(model.parameters(), lr=params.learning_rate, weight_decay=params.weight_decay)
+    return torch.optim.AdamW(model.parameters(), lr=params.learning_rate, weight_decay=params.weight_decay)
+
+
+@torch.no_grad()
+def _average(averaged: Network, model: Network, decay: float) -> None:
+    for kept, new in zip(averaged.state_dict().values(), model.state_dict().values(), strict=True):
+        if kept.dtype.is_floating_point:
+            kept.lerp_(new, 1 - decay)
+        else:
+            kept.copy_(new)
+
+
+def _watch(model: Network, annotations: AnnotationSet, crops: Crops, watched: np.ndarray) -> float | None:
+    """Error on `val` against its human labels, in % of the box; None without that split."""
+    if not watched.any():
+        return None
+    chosen = annotations.select(watched)
+    points = predict(model, chosen, crops.select(watched), mirror=False)
+    errors = instance_errors(point_errors(points, chosen.points), bounds_side(chosen.points))
+    return float(np.nanmean(errors)) * 100

@@ -1,0 +1,230 @@
+"""The table of all iterations: against sets compared point by point, and in parts that fit nothing."""
+
+from __future__ import annotations
+
+import os
+
+import numpy as np
+import pyarrow.parquet as pq
+import pytest
+
+from lmk.annotations import AnnotationSet
+from lmk.history import table as tables
+from lmk.audit.drift import paired
+from lmk.errors import DataError, FormatError, SchemeError
+from lmk.history import ledger
+from lmk.history.sql import Questions, asking
+from lmk.history.table import build_table, changed_sides, contour_names, crossings
+from lmk.scheme import load_scheme
+from lmk.store import read_annotations
+from tests.history.sets import SCHEME, faces_like, folder, make, scattered
+
+
+@pytest.fixture
+def sets(tmp_path):
+    """Three sets of 40 instances, some points missing, and their folder."""
+    images = [f"{number:03d}.jpg" for number in range(40)]
+    points = [scattered(40, seed) for seed in (1, 2, 3)]
+    points[0][3, 2] = points[1][7, 5] = np.nan
+    splits = np.repeat(np.where(np.arange(40) < 30, "train", "test"), SCHEME.size)
+    made = [make(images, part, split=splits, box_x=0.0, box_y=0.0, box_size=200.0) for part in points]
+    return made, folder(tmp_path, *made)
+
+
+@pytest.mark.parametrize("rows", [SCHEME.size, 56, 1 << 17])
+def test_drift_is_what_pairing_two_sets_says_however_many_rows_are_read_at_once(sets, monkeypatch, rows):
+    monkeypatch.setattr(tables, "ROWS", rows)
+    _, paths = sets
+    first, last = (read_annotations(paths.annotations(name)) for name in ("i00", "i02"))
+    pairs = paired(first, last)
+
+    with asking(paths) as questions:
+        found = questions.ask(
+            "SELECT image, landmark, drift, along, across, dx, dy, percent FROM points WHERE iteration = 'i02' "
+            "AND drift IS NOT NULL ORDER BY image, instance, landmark"
+        )
+
+    there = np.isfinite(pairs.px)
+    np.testing.assert_allclose(found["drift"], pairs.px[there], rtol=1e-5)
+    np.testing.assert_allclose(found["along"].fillna(-1), np.nan_to_num(pairs.along, nan=-1)[there], atol=1e-4)
+    np.testing.assert_allclose(found["across"].fillna(-1), np.nan_to_num(pairs.across, nan=-1)[there], atol=1e-4)
+    np.testing.assert_allclose(found[["dx", "dy"]], pairs.shift[there], rtol=1e-5, atol=1e-5)
+    np.testing.assert_allclose(found["percent"], pairs.px[there] / 2, rtol=1e-5)
+
+
+def test_there_is_a_row_for_each_labelled_point_and_none_for_others(sets):
+    made, paths = sets
+    with asking(paths) as questions:
+        counts = dict(questions.rows("SELECT iteration, count(*) FROM points GROUP BY iteration"))
+
+    assert counts == {f"i{number:02d}": int(part.labelled.sum()) for number, part in enumerate(made)}
+
+
+def test_a_step_is_against_the_iteration_before_and_says_when_it_turns_back(tmp_path):
+    start = np.zeros((1, SCHEME.size, 2)) + np.arange(SCHEME.size)[None, :, None] * 10
+    there = start + [4, 0]
+    back = start + [1, 0]
+    paths = folder(tmp_path, *(make(["a.jpg"], points) for points in (start, there, back)))
+
+    with asking(paths) as questions:
+        found = questions.rows("SELECT DISTINCT iteration, drift, step, reversed, unchanged FROM points ORDER BY ALL")
+
+    assert found == [
+        ("i00", 0.0, 0.0, False, True), ("i01", 4.0, 4.0, False, False), ("i02", 1.0, 3.0, True, False),
+    ]  # fmt: skip
+
+
+def test_points_that_pass_a_neighbour_cross():
+    human = np.array([[[0, 0], [10, 0], [20, 0], [30, 0], [30, 10], [30, 20], [20, 20], [50, 50]]], float)
+    moved = human.copy()
+    moved[0, 1, 0] = 21
+
+    assert np.flatnonzero(crossings(human, moved, SCHEME)[0]).tolist() == [1, 2]
+    assert not crossings(human, human + [3, 1], SCHEME).any()
+
+
+def test_instances_that_change_sides_are_told_from_those_that_move_a_little():
+    scheme = load_scheme("ibug68")
+    human = faces_like(scheme, 6, 0)
+    moved = human + np.random.default_rng(1).normal(0, 1, human.shape)
+    moved[4] = human[4][scheme.flip]
+
+    assert np.flatnonzero(changed_sides(human, moved, scheme.flip)).tolist() == [4]
+
+
+def test_contours_are_called_what_their_points_have_in_common():
+    names = contour_names(load_scheme("ibug68"))
+
+    assert (names[0], names[20], names[38]) == ("jaw", "left_brow", "left_eye")
+    assert contour_names(SCHEME)[0] == "contour 0"
+    assert contour_names(SCHEME)[7] is None
+
+
+def test_points_of_other_splits_count_only_when_they_moved(human, tmp_path):
+    refined = human.moved(
+        human.points + np.where(human.in_split("train")[:, None, None], 2.0, 0.0), 1,
+        {"chi2": np.where(human.in_split("train")[:, None], 1.0, np.nan) + np.zeros(human.labelled.shape)}, {},
+    )  # fmt: skip
+    points = refined.points.copy()
+    stray = np.flatnonzero(human.in_split("test"))[0]
+    points[stray, 0] += 5
+    refined = AnnotationSet(
+        refined.table.assign(x=points[..., 0].ravel(), y=points[..., 1].ravel()), human.scheme, refined.provenance
+    )
+    with asking(folder(tmp_path, human, refined)) as questions:
+        found = dict(
+            questions.rows("SELECT split, count(*) FROM points WHERE iteration = 'i01' AND searched GROUP BY 1")
+        )
+
+    assert found == {"train": 12 * 68, "test": 1}
+
+
+def test_sets_of_other_instances_or_schemes_are_refused(tmp_path):
+    one, other = make(["a.jpg"], scattered(1, 0)), make(["b.jpg"], scattered(1, 0))
+    longer = make(["a.jpg", "b.jpg"], scattered(2, 0))
+    faces = load_scheme("ibug68")
+
+    for number, second in enumerate((other, longer)):
+        with pytest.raises(DataError, match="lmk diff"):
+            build_all(folder(tmp_path / str(number), one, second), tmp_path / f"{number}.duckdb")
+    with pytest.raises(SchemeError, match="differ"):
+        build_all(folder(tmp_path / "s", one, make(["a.jpg"], scattered(1, 0, faces), faces)), tmp_path / "s.duckdb")
+
+
+def test_rows_that_another_program_has_sorted_are_refused(sets, tmp_path):
+    _, paths = sets
+    for name in paths.files():
+        table = pq.read_table(paths.annotations(name))
+        pq.write_table(table.sort_by("x"), paths.annotations(name))
+
+    with pytest.raises(FormatError, match="changed by another program"):
+        build_all(paths, tmp_path / "sorted.duckdb")
+
+
+def build_all(paths, target):
+    return build_table(paths.files(), target, ledger.nothing())
+
+
+def test_sets_made_without_images_are_measured_by_their_own_size(tmp_path):
+    points = scattered(3, 4)
+    paths = folder(tmp_path, make(["a", "b", "c"], points), make(["a", "b", "c"], points + [3, 4]))
+
+    with asking(paths) as questions:
+        sides = [side for (side,) in questions.rows("SELECT DISTINCT box FROM points ORDER BY 1")]
+
+    np.testing.assert_allclose(sides, sorted(np.ptp(points, axis=1).max(1)), atol=0.02)
+
+
+def test_the_table_is_kept_until_an_iteration_changes(sets):
+    made, paths = sets
+    with asking(paths):
+        pass
+    first = list((paths.work / "audit").iterdir())
+    with asking(paths):
+        pass
+    assert list((paths.work / "audit").iterdir()) == first
+
+    folder(paths.root.parent, *made[:2], make(made[0].instances["image"].tolist(), scattered(40, 9)))
+    with asking(paths) as questions:
+        pass
+
+    again = list((paths.work / "audit").iterdir())
+    assert len(again) == 1
+    assert again != first
+    assert isinstance(questions, Questions)
+
+
+def test_a_folder_that_may_only_be_read_can_be_asked(sets, monkeypatch):
+    _, paths = sets
+
+    def refuse(*_arguments, **_named):
+        raise PermissionError(13, "no", "here")
+
+    monkeypatch.setattr("pathlib.Path.mkdir", refuse)
+    with asking(paths) as questions:
+        assert questions.rows("SELECT count(DISTINCT iteration) FROM points") == [(3,)]
+    assert not paths.work.exists()
+
+
+@pytest.mark.parametrize("damage", [b"", b"x" * 5000, None])
+def test_a_damaged_table_is_made_again(sets, damage):
+    _, paths = sets
+    with asking(paths):
+        pass
+    [kept] = (paths.work / "audit").iterdir()
+    kept.write_bytes(kept.read_bytes()[:200_000] if damage is None else damage)
+
+    with asking(paths) as questions:
+        assert questions.rows("SELECT count(DISTINCT iteration) FROM points") == [(3,)]
+
+
+def test_what_a_killed_process_left_is_removed_a_day_later(sets):
+    _, paths = sets
+    old, fresh = (paths.work / "audit" / name for name in ("tmpold", "tmpfresh"))
+    for left in (old, fresh):
+        left.mkdir(parents=True)
+        (left / "half.duckdb").write_bytes(b"")
+    os.utime(old, (0, 0))
+
+    with asking(paths):
+        pass
+
+    assert not old.exists()
+    assert fresh.exists()
+
+
+def test_human_labels_alone_were_not_refined(sets):
+    _, paths = sets
+    for name in ("i01", "i02"):
+        paths.annotations(name).unlink()
+
+    with asking(paths) as questions:
+        assert questions.rows("SELECT DISTINCT rule FROM labels") == [("human",)]
+
+
+def test_a_folder_without_human_labels_is_refused(sets):
+    _, paths = sets
+    paths.annotations("i00").unlink()
+
+    with pytest.raises(DataError, match="no annotations/i00"), asking(paths):
+        pass

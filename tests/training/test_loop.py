@@ -1,0 +1,255 @@
+"""The loop learns, stops, goes on after a kill, and gives the same weights each time."""
+
+from __future__ import annotations
+
+import signal
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+import torch
+
+from lmk.annotations import AnnotationSet
+from lmk.config import HourglassParams, ResNetParams, TrainingParams
+from lmk.crops import cut_crops
+from lmk.errors import DataError, ModelError
+from lmk.models import WEIGHTS, build_model, load_model, read_config
+from lmk.store import write_annotations
+from lmk.training.fit import fit, trained_on
+from lmk.training.held_out import held_out
+from lmk.training.loop import learning_rate, train
+from tests.conftest import ROOT
+
+
+@pytest.fixture
+def setting(rendered, human, small, tmp_path):
+    """Everything but the parameters of a training."""
+    crops = cut_crops(human, rendered / "faces", 64)
+
+    def run(training=small.training, network=small.model, work="work", after_step=None, labels=human):
+        model = build_model(network, human.scheme, training.seed)
+        return train(model, labels, crops, training, small.augmentation, tmp_path / work, "test", after_step)
+
+    return run
+
+
+def weights(model):
+    return {name: value.clone() for name, value in model.state_dict().items()}
+
+
+def test_the_same_seed_gives_the_same_weights_and_another_gives_others(setting, small):
+    one, _ = setting(work="one")
+    two, _ = setting(work="two")
+    other, _ = setting(small.training.model_copy(update={"seed": 1}), work="three")
+
+    for name, value in weights(one).items():
+        assert torch.equal(value, weights(two)[name]), name
+    assert not torch.equal(next(one.parameters()), next(other.parameters()))
+
+
+@pytest.mark.parametrize("optimiser", ["adamw", "rmsprop"])
+def test_a_training_that_was_interrupted_ends_with_the_same_weights(setting, small, optimiser):
+    params = small.training.model_copy(update={"optimiser": optimiser, "patience": 3})
+
+    def interrupt(step):
+        if step == 5:  # between two checkpoints
+            raise KeyboardInterrupt
+
+    whole, curve = setting(params, work="whole")
+    with pytest.raises(KeyboardInterrupt):
+        setting(params, work="cut", after_step=interrupt)
+    steps = []
+    resumed, resumed_curve = setting(params, work="cut", after_step=steps.append)
+
+    assert steps[0] == 5  # goes on from the checkpoint after step 4
+    for name, value in weights(whole).items():
+        assert torch.equal(value, weights(resumed)[name]), name
+    assert curve.equals(resumed_curve)
+
+
+@pytest.mark.parametrize(
+    "network",
+    [
+        HourglassParams(
+            kind="hourglass",
+            stacks=2,
+            width=16,
+            depth=2,
+            input_size=64,
+            heatmap_size=32,
+            sigma=6.0,
+            loss="cross_entropy",
+        ),
+        HourglassParams(
+            kind="hourglass",
+            stacks=1,
+            width=16,
+            depth=2,
+            input_size=64,
+            heatmap_size=16,
+            sigma=12.0,
+            loss="cross_entropy",
+        ),
+        HourglassParams(
+            kind="hourglass", stacks=1, width=16, depth=1, input_size=64, heatmap_size=64, sigma=6.0, loss="chi_square"
+        ),
+        ResNetParams(kind="resnet", width=8, depth=1, input_size=64),
+    ],
+)
+def test_every_network_learns(setting, small, network):
+    _, curve = setting(small.training.model_copy(update={"images": 160, "look_every": 80}), network)
+
+    assert curve["loss"].iloc[-1] < curve["loss"].iloc[0]
+    assert curve["val_nme"].notna().all()
+
+
+def test_training_stops_when_val_gains_nothing_more_and_keeps_the_best(setting, small):
+    params = small.training.model_copy(update={"images": 3200, "patience": 2, "learning_rate": 1e-9})
+
+    _, curve = setting(params)
+
+    assert len(curve) < 200
+    assert curve["val_nme"].iloc[-2:].min() >= curve["val_nme"].iloc[:-2].min()
+
+
+def test_a_set_without_train_is_refused(setting, human):
+    only_test = AnnotationSet(human.table.assign(split="test"), human.scheme, {})
+
+    with pytest.raises(DataError, match="no instances in split train"):
+        setting(labels=only_test)
+
+
+def test_no_image_is_seen_more_often_than_it_may_be(setting, small, human):
+    faces = int(human.in_split("train").sum())
+
+    _, curve = setting(small.training.model_copy(update={"images": 10_000, "epochs": 2}), small.model)
+
+    batch = small.training.batch
+    assert 2 * faces <= curve["images"].iloc[-1] < 2 * faces + batch
+
+
+def test_the_rate_rises_and_falls_as_the_schedule_says():
+    cosine = TrainingParams(
+        seed=0, images=1, epochs=1, by_heart=0.5, held_out=0.0,
+        batch=1, optimiser="adamw", learning_rate=2.0, weight_decay=0.0, schedule="cosine",
+        step_at=[0.5, 0.75], step_factor=0.1, averaging=0.0, patience=None, look_every=1,
+    )  # fmt: skip
+    step = cosine.model_copy(update={"schedule": "step"})
+
+    assert [learning_rate(cosine, done) for done in (0.25, 0.5, 1.0)] == pytest.approx(
+        [2 * (1 + np.sqrt(0.5)) / 2, 1.0, 0.0]
+    )
+    assert [learning_rate(step, done) for done in (0.4, 0.5, 0.8)] == pytest.approx([2.0, 0.2, 0.02])
+    assert 0 < learning_rate(step, 0.0) < 0.2
+
+
+KILLED = """
+import os, signal, sys
+from pathlib import Path
+from lmk.config import default_profile, load_params
+from lmk.fitting import fit
+from tests.conftest import SMALL
+folder, images, when = Path(sys.argv[1]), Path(sys.argv[2]), int(sys.argv[3])
+params = load_params(default_profile(), SMALL)
+def kill(step):
+    if step == when:
+        os.kill(os.getpid(), signal.SIGKILL)
+fit(folder / "i00.parquet", images, params.model, params.training, params.augmentation, folder / "model",
+    folder / "work", "test", after_step=kill)
+"""
+
+
+def test_a_killed_process_goes_on_from_its_last_checkpoint_to_the_same_bytes(rendered, human, small, tmp_path):
+    write_annotations(human, tmp_path / "i00.parquet")
+
+    def run(when):
+        command = [sys.executable, "-c", KILLED, str(tmp_path), str(rendered / "faces"), str(when)]
+        return subprocess.run(command, cwd=ROOT, check=False, capture_output=True, text=True, timeout=120)
+
+    assert run(5).returncode == -signal.SIGKILL
+    assert not (tmp_path / "model").exists()
+    assert len(list((tmp_path / "work").glob("*/checkpoint.safetensors"))) == 1
+    finished = run(-1)
+    assert finished.returncode == 0, finished.stderr
+    fit(
+        tmp_path / "i00.parquet", rendered / "faces", small.model, small.training, small.augmentation,
+        tmp_path / "at once", tmp_path / "other work", "test",
+    )  # fmt: skip
+
+    for name in (WEIGHTS, "config.json", "curve.csv"):
+        assert (tmp_path / "model" / name).read_bytes() == (tmp_path / "at once" / name).read_bytes()
+
+
+def test_a_network_that_is_there_is_not_trained_again_and_other_parameters_train_another(
+    rendered, human, small, tmp_path
+):
+    write_annotations(human, tmp_path / "i00.parquet")
+    steps = []
+
+    def run(training):
+        return fit(
+            tmp_path / "i00.parquet", rendered / "faces", small.model, training, small.augmentation,
+            tmp_path / "model", tmp_path / "work", "test", after_step=steps.append,
+        )  # fmt: skip
+
+    run(small.training)
+    first = len(steps)
+    run(small.training)
+    assert len(steps) == first
+    run(trained_on(small.training, 16, 1e-4))
+    assert len(steps) == first + 2
+    assert read_config(tmp_path / "model")["provenance"]["parameters"]["training"]["images"] == 16
+    assert load_model(tmp_path / "model", human.scheme).params == small.model
+
+
+@pytest.mark.parametrize("content", [b"", b"half of a checkpoint"])
+def test_a_checkpoint_that_a_disk_has_spoilt_is_passed_over(setting, content, tmp_path):
+    whole, _ = setting(work="whole")
+    (tmp_path / "spoilt").mkdir()
+    (tmp_path / "spoilt" / "checkpoint.safetensors").write_bytes(content)
+
+    again, _ = setting(work="spoilt")
+
+    for name, value in weights(whole).items():
+        assert torch.equal(value, weights(again)[name]), name
+
+
+def test_a_network_with_a_file_missing_is_trained_again_and_other_peoples_folders_are_left_alone(
+    rendered, human, small, tmp_path
+):
+    write_annotations(human, tmp_path / "i00.parquet")
+    (tmp_path / "photos").mkdir()
+    (tmp_path / "photos" / "holiday.jpg").write_bytes(b"dear")
+
+    def run(target, network=small.model, start=None):
+        fit(
+            tmp_path / "i00.parquet", rendered / "faces", network, small.training, small.augmentation,
+            tmp_path / target, tmp_path / "work", "test", start=start,
+        )  # fmt: skip
+
+    run("model")
+    whole = (tmp_path / "model" / WEIGHTS).read_bytes()
+    (tmp_path / "model" / WEIGHTS).unlink()
+    run("model")
+    assert (tmp_path / "model" / WEIGHTS).read_bytes() == whole
+    with pytest.raises(ModelError, match="something else than a model"):
+        run("photos")
+    assert (tmp_path / "photos" / "holiday.jpg").read_bytes() == b"dear"
+    with pytest.raises(ModelError, match="a network of other sizes"):
+        run("other", network=small.model.model_copy(update={"width": 24}), start=tmp_path / "model")
+
+
+def test_held_out_points_are_the_same_for_every_iteration_and_are_not_learnt(small, human):
+    training = small.training.model_copy(update={"held_out": 0.2})
+    moved = human.moved(human.points + 1, 1, {}, {})
+
+    unseen = held_out(human, training)
+
+    np.testing.assert_array_equal(unseen, held_out(moved, training))
+    train = human.in_split("train")
+    assert not unseen[~train].any()
+    assert 0.1 < unseen[train].mean() < 0.3
+    left = human.without(unseen)
+    np.testing.assert_array_equal(left.labelled, human.labelled & ~unseen)
+    assert np.isnan(left.points[unseen]).all()
