@@ -9,10 +9,10 @@ import pyarrow.parquet as pq
 import pytest
 
 from lmk.annotations import AnnotationSet
-from lmk.history import table as tables
 from lmk.audit.drift import paired
 from lmk.errors import DataError, FormatError, SchemeError
 from lmk.history import ledger
+from lmk.history import table as tables
 from lmk.history.sql import Questions, asking
 from lmk.history.table import build_table, changed_sides, contour_names, crossings
 from lmk.scheme import load_scheme
