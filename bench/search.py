@@ -24,7 +24,7 @@ from torch.profiler import ProfilerActivity, profile
 from lmk.config import load_params, profile_path
 from lmk.inference import autocast, keep_memory, on_device
 from lmk.kernels import search as kernel
-from lmk.models import build_model
+from lmk.models.store import build_model
 from lmk.scheme import load_scheme
 
 POINTS, SIZE, SIGMA, FLOOR = 68, 256, 6.0, 0.01

@@ -35,7 +35,8 @@ def measure(own_gradient: bool, kept_memory: bool, steps: int) -> float:
 
     from lmk.config import default_profile, load_params
     from lmk.inference import autocast, keep_memory, on_device
-    from lmk.models import build_model, hourglass
+    from lmk.models import hourglass
+    from lmk.models.store import build_model
     from lmk.scheme import load_scheme
 
     if kept_memory:

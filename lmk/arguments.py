@@ -85,7 +85,7 @@ def parser() -> argparse.ArgumentParser:
     refine = add(
         "refine",
         "search better labels with a model",
-        "Moves the points of split train to where label and heatmap agree (section `alignment` of the parameters), and "
+        "Moves the points of split train to where label and heatmap agree (section `refiners` of the parameters), and "
         "writes them with the evidence for each.",
     )
     refine.add_argument("set", type=Path, metavar="SET.parquet")
@@ -93,7 +93,7 @@ def parser() -> argparse.ArgumentParser:
     refine.add_argument("--images", type=Path, required=True, metavar="DIR", help="folder that image paths start from")
     refine.add_argument("--human", type=Path, metavar="SET", help="the human labels (default: SET.parquet itself)")
     refine.add_argument(
-        "--refiner", default="consensus", help="consensus, align (the search of the paper), or keep: moves nothing"
+        "--refiner", metavar="NAME", help="one of section `refiners` of the parameters (default: the first)"
     )
     refine.add_argument("-o", "--output", type=Path, required=True, metavar="OUT.parquet")
     _parameters(refine)
@@ -255,7 +255,7 @@ def _parameters(sub: argparse.ArgumentParser) -> None:
         default=[],
         dest="settings",
         metavar="SECTION.FIELD=VALUE",
-        help="change one parameter, as in alignment.prior_weight=0.05; may be repeated",
+        help="change one parameter, as in refiners.consensus.views=32; may be repeated",
     )
 
 

@@ -10,17 +10,17 @@ from lmk.annotations import AnnotationSet
 from lmk.audit.numbers import audited
 from lmk.config import Params
 from lmk.console import Progress
-from lmk.crops import cut_crops
 from lmk.errors import DataError
 from lmk.evaluation import label_metrics
 from lmk.history.ledger import accepted
 from lmk.images import image_root
 from lmk.ingest import ingest
-from lmk.refine.iteration import run_iteration
+from lmk.refine.iteration import Method, run_iteration
 from lmk.report.page import write_report
 from lmk.scheme import load_scheme
-from lmk.store import alone, read_annotations, remove, write_annotations, write_json
+from lmk.store import alone, remove, write_annotations, write_json
 from lmk.training.fit import fit
+from lmk.training.recipe import Job, Recipe
 from lmk.truth import read_truth
 from lmk.validation import enforce
 from lmk.workspace import Workspace
@@ -50,34 +50,11 @@ def _clean(human: AnnotationSet, images: Path, truth: AnnotationSet | None, para
     verdict = enforce(human, params.validation, name="i00", docs=paths.data_docs("i00"), rejected=paths.rejected)
     _keep(human, paths)
     write_json(verdict, paths.verdict("i00"))
-    # As it is stored, so that what follows is to the last bit what the pipeline makes of it.
-    human = read_annotations(paths.annotations("i00"))
-    crops = cut_crops(human, images, params.model.input_size)
-    unfinished = fit(
-        labels=paths.annotations("i00"),
-        images=images,
-        network=params.model,
-        training=params.training,
-        augmentation=params.augmentation,
-        target=paths.model("i00"),
-        work=paths.work,
-        title="baseline",
-        crops=crops,
-    )
-    remove(unfinished)
+    recipe = Recipe(params.model, params.training, params.augmentation)
+    remove(fit(recipe, Job(paths.annotations("i00"), images, paths.model("i00"), paths.work, "baseline")))
     for name in params.refine.chain()[1:]:
-        run_iteration(
-            name,
-            params.refine.schedule[name],
-            images,
-            params.model,
-            params.training,
-            params.augmentation,
-            params.alignment,
-            params.validation,
-            paths,
-            crops,
-        )
+        iteration = params.refine.schedule[name]
+        run_iteration(name, iteration, images, Method.of(params, iteration), paths)
     paths.forget_others(params.refine)
     sets = paths.read_chain(params.refine)
     metrics: dict[str, Any] = {}

@@ -36,8 +36,8 @@ def _load(arguments: argparse.Namespace) -> Params:
     if getattr(arguments, "source", None) is None:
         return params
     given = {"root": str(arguments.source), "format": arguments.format, "scheme": arguments.scheme}
-    data = params.data.model_copy(update={name: value for name, value in given.items() if value is not None})
-    return params.model_copy(update={"data": data})
+    data = params.data.changed(**{name: value for name, value in given.items() if value is not None})
+    return params.changed(data=data)
 
 
 def _render(arguments: argparse.Namespace) -> None:
@@ -100,40 +100,43 @@ def _clean(arguments: argparse.Namespace) -> None:
 
 
 def _train(arguments: argparse.Namespace) -> None:
-    from lmk.config import CorrectionParams, HourglassParams
-    from lmk.models import CONFIG, load_model
+    from lmk.config import HeatmapParams, NetworkParams, parse_section
+    from lmk.models.store import CONFIG, load_model
+    from lmk.registry import NETWORKS
     from lmk.store import remove
     from lmk.training.fit import fit
+    from lmk.training.recipe import Job, Recipe
 
     params = _load(arguments)
     out: Path = arguments.output
-    network: HourglassParams | CorrectionParams = params.model
+    network: NetworkParams = params.model
     if arguments.correction:
         if arguments.start is None:
             raise DataError("--correction: name the detector that is corrected with --start MODEL")
         beneath = load_model(_existing(arguments.start, "model; `lmk train` makes one"), None).params
-        if not isinstance(beneath, HourglassParams):
+        if not isinstance(beneath, HeatmapParams):
             raise DataError(f"{arguments.start}: a {beneath.kind} draws no heatmaps to correct; name a hourglass")
         if arguments.start.resolve() in (out.resolve(), *out.resolve().parents):
             raise DataError(f"{out}: holds the detector that is corrected, or lies in it; name another folder")
         own = [setting for setting in arguments.settings if setting.startswith("model.")]
         if own and params.model != beneath:
             raise DataError(f"--set {' '.join(own)}: no say with --correction, which takes {arguments.start} as it is")
-        network = CorrectionParams(kind=arguments.correction, detector=beneath)
+        kind = NETWORKS[arguments.correction].load().Params
+        network = parse_section(kind, {"kind": arguments.correction, "detector": beneath}, "--correction")
     before = _written_at(out / CONFIG)
-    unfinished = fit(
+    importance = _read_weights(_existing(arguments.weights, "file of weights")) if arguments.weights else None
+    recipe = Recipe(network, params.training, params.augmentation, importance=importance)
+    job = Job(
         labels=_existing(arguments.set, "annotation set"),
         images=_existing(arguments.images, "folder of images"),
-        network=network,
-        training=params.training,
-        augmentation=params.augmentation,
         target=out,
         work=out.parent / ".work",
         title="training",
         start=_existing(arguments.start, "model; `lmk train` makes one") if arguments.start else None,
-        importance=_read_weights(_existing(arguments.weights, "file of weights")) if arguments.weights else None,
     )
+    unfinished = fit(recipe, job)
     remove(unfinished)
+    remove(job.work / "crops")
     with contextlib.suppress(OSError):  # other trainings may be unfinished beside it
         unfinished.parent.rmdir()
     if before is not None and before == _written_at(out / CONFIG):
@@ -143,28 +146,25 @@ def _train(arguments: argparse.Namespace) -> None:
 
 
 def _refine(arguments: argparse.Namespace) -> None:
-    from lmk.config import Iteration
-    from lmk.refine.iteration import check_refined, search_labels, starts_from_human
+    from lmk.errors import UnknownName
+    from lmk.refine.iteration import Round, observed_by, reach, search_labels
     from lmk.store import read_annotations, write_annotations
+    from lmk.validation import enforce
 
     params = _load(arguments)
     before = read_annotations(arguments.set)
-    number = int(before.table["iteration"].max())
-    iteration = Iteration(prev=f"i{number:02d}", refiner=arguments.refiner, images=0, learning_rate=1.0)
+    name = arguments.refiner or next(iter(params.refiners), "")
+    if name not in params.refiners:
+        raise UnknownName("refiner of the parameters", name, params.refiners)
+    refiner, number = params.refiners[name], int(before.table["iteration"].max())
+    images = _existing(arguments.images, "folder of images")
     human, out = arguments.human or arguments.set, arguments.output
-    refined = search_labels(
-        human,
-        arguments.set,
-        arguments.model,
-        _existing(arguments.images, "folder of images"),
-        params.training,
-        params.alignment,
-        iteration,
-        f"i{number + 1:02d}",
-    )
-    start = human if starts_from_human(params.alignment, iteration) else arguments.set
-    rejected = out.parent / "rejected"
-    check_refined(refined, start, params.alignment, params.validation, out.stem, None, rejected)
+    this = Round(f"i{number + 1:02d}", f"i{number:02d}", human, arguments.set, arguments.model, images)
+    refined = search_labels(this, refiner, params.alternation)
+    enforce(
+        refined, params.validation, None, rejected=out.parent / "rejected", name=out.stem,
+        observed=observed_by(refiner, this), reach=reach(refined, refiner),
+    )  # fmt: skip
     write_annotations(refined, out)
     print(f"{out}: iteration {number + 1}; see what moved: lmk diff {arguments.set} {out}")
 
@@ -193,12 +193,12 @@ def _evaluate(arguments: argparse.Namespace) -> None:
 
 
 def _predictions(model: Path, chosen: AnnotationSet, images: Path) -> NDArray[np.float64]:
-    from lmk.crops import cut_crops
+    from lmk.crops import crops_of
     from lmk.inference import predict
-    from lmk.models import load_model
+    from lmk.models.store import load_model
 
     network = load_model(model, chosen.scheme)
-    return predict(network, chosen, cut_crops(chosen, images, network.params.input_size), mirror=False)
+    return predict(network, chosen, crops_of(chosen, images, network.params.input_size), mirror=False)
 
 
 def _export(arguments: argparse.Namespace) -> None:

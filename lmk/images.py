@@ -23,16 +23,17 @@ def read_image(path: Path) -> NDArray[np.uint8]:
 
     Rotation notes of cameras (EXIF) are ignored: landmarks count the pixels that are stored.
     """
-    return decode(_bytes(path), path)
+    return decode(read_bytes(path), path)
 
 
 def read_with_bytes(path: Path) -> tuple[NDArray[np.uint8], bytes]:
     """Return an image and the bytes of its file."""
-    data = _bytes(path)
+    data = read_bytes(path)
     return decode(data, path), data
 
 
-def _bytes(path: Path) -> bytes:
+def read_bytes(path: Path) -> bytes:
+    """The bytes of an image file."""
     try:
         return path.read_bytes()
     except FileNotFoundError as cause:
@@ -50,7 +51,13 @@ def decode(data: bytes, path: Path) -> NDArray[np.uint8]:
         raise ImageError(f"{path}: truncated, the end of the image is missing; copy it again")
     image = None
     if data:
-        image = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR_RGB | cv2.IMREAD_IGNORE_ORIENTATION)
+        try:
+            image = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR_RGB | cv2.IMREAD_IGNORE_ORIENTATION)
+        except cv2.error as cause:
+            what = " ".join(str(cause.err).split())[:100]
+            raise ImageError(
+                f"{path}: OpenCV refuses to decode it ({what}); it may be damaged, or larger than 2^30 pixels"
+            ) from cause
     if image is None:
         raise ImageError(f"{path}: not an image that OpenCV can decode; known endings: {' '.join(SUFFIXES)}")
     return np.asarray(image, np.uint8)

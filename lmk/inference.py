@@ -14,19 +14,13 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from lmk.annotations import AnnotationSet
-from lmk.crops import Crops, centre
-from lmk.kernels.views import from_crop, to_tensor, view
-from lmk.models import Network
-from lmk.models.hourglass import StackedHourglass
+from lmk.crops import CropSource, centre
+from lmk.kernels.views import from_crop, to_tensor, view, view_matrices
+from lmk.models.base import Detector, HeatmapDetector
 from lmk.scheme import LandmarkScheme
 
 BATCH = 32
-VARIED = (
-    8.0,
-    0.07,
-    0.023,
-    0.023,
-)  # turned (degrees), scaled (logarithm), shifted (half crops), at most
+VARIED = (8.0, 0.07, 0.023, 0.023)  # at most: turned (degrees), scaled (logarithm), shifted (half crops)
 Progress = Callable[[int, int], None]
 
 
@@ -35,9 +29,9 @@ def device() -> torch.device:
     return torch.device("cuda" if torch.cuda.is_available() else "cpu")
 
 
-def on_device(model: Network) -> Network:
+def on_device(model: Detector) -> Detector:
     """The network where it runs, its weights laid out as its images are."""
-    moved: Network = model.to(device(), memory_format=torch.channels_last)  # type: ignore[call-overload]  # stub lacks it
+    moved: Detector = model.to(device(), memory_format=torch.channels_last)  # type: ignore[call-overload]  # stub lacks it
     return moved
 
 
@@ -60,15 +54,20 @@ def autocast() -> AbstractContextManager[object]:
     return torch.autocast(kind, dtype=torch.bfloat16, enabled=gains)
 
 
-def log_heatmaps(model: StackedHourglass, images: Tensor, scheme: LandmarkScheme, mirror: bool) -> Tensor:
+def as_input(images: Tensor) -> Tensor:
+    """Images where the network runs, laid out as it wants them."""
+    return images.to(device(), memory_format=torch.channels_last)
+
+
+def mirror_of(scheme: LandmarkScheme, mirror: bool) -> Tensor | None:
+    """The partner of each landmark, (K,), where mirror images are wanted and the scheme has pairs."""
+    return torch.from_numpy(scheme.flip).to(device()) if mirror and scheme.mirror else None
+
+
+def log_heatmaps(model: HeatmapDetector, images: Tensor, scheme: LandmarkScheme, mirror: bool) -> Tensor:
     """Log-probabilities of a batch, (B, K, H, H); with `mirror`, of the mean over each image and its mirror image."""
-    images = images.to(device(), memory_format=torch.channels_last)
     with torch.inference_mode(), autocast():
-        maps = model.log_heatmaps(images)
-        if not mirror or not scheme.mirror:
-            return maps
-        flipped = model.log_heatmaps(images.flip(-1)).flip(-1)[:, torch.from_numpy(scheme.flip).to(maps.device)]
-        return torch.logaddexp(maps, flipped) - float(np.log(2))
+        return model.log_heatmaps(as_input(images), mirror_of(scheme, mirror))
 
 
 def batches(count: int, progress: Progress | None) -> Iterator[NDArray[np.int64]]:
@@ -80,67 +79,51 @@ def batches(count: int, progress: Progress | None) -> Iterator[NDArray[np.int64]
 
 
 def predict(
-    model: Network, annotations: AnnotationSet, crops: Crops, mirror: bool, progress: Progress | None = None
+    model: Detector, annotations: AnnotationSet, crops: CropSource, mirror: bool, progress: Progress | None = None
 ) -> NDArray[np.float64]:
     """Positions of all instances, (N, K, 2) in image pixels; the annotations give the boxes only."""
     model = on_device(model).eval()
-    boxes = torch.from_numpy(annotations.boxes.copy())
+    boxes, flip = torch.from_numpy(annotations.boxes.copy()), mirror_of(annotations.scheme, mirror)
     found = []
     for chosen in batches(len(annotations.instances), progress):
-        images = centre(crops, chosen, model.params.input_size)
-        if isinstance(model, StackedHourglass):
-            with torch.inference_mode():
-                points = model.decode(log_heatmaps(model, images, annotations.scheme, mirror))
-        else:
-            points = _regressed(model, images, annotations.scheme, mirror)
+        images = as_input(centre(crops, chosen, model.params.input_size))
+        with torch.inference_mode(), autocast():
+            points = model.predict(images, flip).points
         found.append(from_crop(points.cpu().double(), boxes[chosen]))
     return torch.cat(found).numpy()
 
 
-def read_views(
-    model: Network, annotations: AnnotationSet, crops: Crops, count: int, progress: Progress | None = None
+def predict_views(
+    model: HeatmapDetector, annotations: AnnotationSet, crops: CropSource, count: int, progress: Progress | None = None
 ) -> NDArray[np.float32]:
-    """Positions of all instances as `count` views of each show them, (V, N, K, 2) in image pixels, NaN where none is.
+    """Predictions for `count` views of each instance, (V, N, K, 2) in image pixels, NaN where a map has no peak.
 
     The first view is the crop as it is, the others are turned, scaled and shifted a little; every second one is
-    mirrored where the scheme has mirror pairs.  Their mean is nearer to the truth than any of them, and their scatter
+    mirrored where the scheme has mirror pairs.  Their mean is nearer to the truth than any of them, and their variance
     shows how sure the network is.
     """
-    model = on_device(model).eval()
+    on_device(model).eval()
     flip = torch.from_numpy(annotations.scheme.flip)
     matrices, mirrored = _views(count, bool(annotations.scheme.mirror))
     boxes = torch.from_numpy(annotations.boxes.copy())
     found = np.empty((count, len(annotations.instances), annotations.landmarks, 2), np.float32)
     for chosen in batches(len(annotations.instances), progress):
-        pixels = to_tensor(crops[chosen])
+        pixels = to_tensor(crops.read(chosen))
         for number, matrix in enumerate(matrices):
             seen = view(pixels, matrix.expand(len(chosen), -1, -1), model.params.input_size, crops.margin)
             with torch.inference_mode(), autocast():
-                points = model.locate(seen.to(device(), memory_format=torch.channels_last)).cpu().float()
+                points = model.locate(as_input(seen)).cpu().float()
             points = points[:, flip] if mirrored[number] else points
             points = points @ matrix[:, :2].T + matrix[:, 2]
             found[number, chosen] = from_crop(points.double(), boxes[chosen]).numpy()
     return found
 
 
-def _views(count: int, may_mirror: bool) -> tuple[Tensor, list[bool]]:
-    """(V, 2, 3) matrices from a place in the view to its place in the crop, both in parts of it, and which mirror."""
+def _views(count: int, may_mirror: bool) -> tuple[Tensor, Tensor]:
+    """(V, 2, 3) matrices from a place in the view to its place in the crop, and (V,) which mirror."""
     random = torch.Generator().manual_seed(0)
     turn, scale, x, y = (2 * torch.rand(4, count, generator=random) - 1) * torch.tensor(VARIED)[:, None]
     still = torch.arange(count) < (2 if may_mirror else 1)
     turn, scale, x, y = (value.masked_fill(still, 0) for value in (turn.deg2rad(), scale, x, y))
-    mirrored = [may_mirror and number % 2 == 1 for number in range(count)]
-    sign = 1 - 2 * torch.tensor(mirrored).float()
-    cosine, sine = scale.exp() * turn.cos(), scale.exp() * turn.sin()
-    rows = [torch.stack([cosine * sign, -sine, x], -1), torch.stack([sine * sign, cosine, y], -1)]
-    return torch.stack(rows, 1), mirrored
-
-
-def _regressed(model: Network, images: Tensor, scheme: LandmarkScheme, mirror: bool) -> Tensor:
-    images = images.to(device(), memory_format=torch.channels_last)
-    with torch.inference_mode(), autocast():
-        points = model.locate(images).float()
-        if not mirror or not scheme.mirror:
-            return points
-        flipped = model.locate(images.flip(-1)).float()[:, torch.from_numpy(scheme.flip).to(points.device)]
-        return (points + flipped * torch.tensor([-1.0, 1.0], device=points.device)) / 2
+    mirrored = (torch.arange(count) % 2 == 1) & may_mirror
+    return view_matrices(turn, scale.exp(), torch.stack([x, y], -1), mirrored), mirrored

@@ -69,6 +69,11 @@ class Workspace:
         return self.root / ".work"
 
     @property
+    def crops(self) -> Path:
+        """What networks see of images, kept for all stages."""
+        return self.work / "crops"
+
+    @property
     def rejected(self) -> Path:
         """Sets that did not pass the validation, with the verdict."""
         return self.work / "rejected"

@@ -45,6 +45,10 @@ def run_stage(name: str, key: str | None) -> None:
             if key not in params.refine.schedule:
                 raise UnknownName("iteration", str(key), params.refine.schedule)
             given[argument] = params.refine.schedule[key]
+        elif argument == "method":
+            from lmk.refine.iteration import Method
+
+            given[argument] = Method.of(params, params.refine.schedule[key or ""])
         else:
             given[argument] = getattr(params, argument)
     function(**given)

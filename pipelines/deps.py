@@ -11,6 +11,11 @@ import re
 from functools import cache
 from pathlib import Path
 
+import yaml
+
+from lmk.config import load_params
+from lmk.registry import FORMATS, NETWORKS, REFINERS
+
 ROOT = Path(__file__).parent.parent
 OURS = ("lmk", "pipelines", "flows")
 STAGES = ("ingest", "validate", "baseline", "refine", "audit", "labels", "downstream", "evaluate", "report")
@@ -64,7 +69,7 @@ def needed_by(*names: str) -> set[str]:
 
 def files_of(stage: str) -> list[str]:
     """The files of ours that a stage runs or reads, relative to the repository, in order."""
-    needed = needed_by(f"pipelines.{stage}") - {"pipelines"}
+    needed = needed_by(f"pipelines.{stage}", *_named(stage)) - {"pipelines", "lmk.registry"}
     files = {modules()[name] for name in needed}
     # What lies beside a module and is no module is read by it: templates, styles, scripts, schemes.
     for folder in {path.parent for path in files if path.name == "__init__.py"}:
@@ -72,6 +77,26 @@ def files_of(stage: str) -> list[str]:
     if "lmk.scheme" in needed and "lmk.ingest" in needed:
         files |= set((ROOT / "lmk" / "schemes").glob("*.json"))
     return sorted(str(path.relative_to(ROOT)) for path in files)
+
+
+def _named(stage: str) -> set[str]:
+    """The modules behind what the sections of a stage name: networks, refiners, formats.
+
+    The registry itself is no dependency: a line more in it changes nothing for anybody who does not name it.
+    """
+    params = load_params(ROOT / "params.yaml")
+    listed = yaml.safe_load((ROOT / "dvc.yaml").read_text(encoding="utf-8"))["stages"][stage]
+    sections = [str(path).partition(".")[0] for path in listed.get("do", listed)["params"]]
+    found: set[str] = set()
+    if "data" in sections and "lmk.formats" in needed_by(f"pipelines.{stage}"):
+        found.add(FORMATS[params.data.format].module)
+    if "model" in sections:
+        found.add(NETWORKS[params.model.kind].module)
+    if "downstream" in sections:
+        found |= {NETWORKS[model.kind].module for model in params.downstream.models.values()}
+    if "refiners" in sections:
+        found |= {REFINERS[refiner.kind].module for refiner in params.refiners.values()}
+    return found
 
 
 def written(text: str) -> str:

@@ -11,11 +11,11 @@ from numpy.typing import NDArray
 
 from lmk.annotations import AnnotationSet
 from lmk.config import DataParams, DownstreamParams, EvaluationParams, RefineParams
-from lmk.crops import cut_crops
+from lmk.crops import crops_of
 from lmk.evaluation import aligned_with, ced_rows, label_metrics, model_tables
 from lmk.images import image_root
 from lmk.inference import predict
-from lmk.models import CURVE, load_model
+from lmk.models.store import CURVE, load_model
 from lmk.store import write_csv, write_json
 from lmk.truth import read_truth
 from pipelines.paths import Paths
@@ -39,13 +39,13 @@ def evaluate(
     if len(tested.instances):
         known = aligned_with(truth, tested) if truth else None
         for name in sets:
-            points = _predict(paths.model(name), tested, images)
+            points = _predict(paths.model(name), human, images, paths.crops)
             metrics["detector"][name] = model_tables(points, tested, known, SPLIT, evaluation.failure)
         for model in downstream.models:
             metrics["downstream"][model] = {}
             for labels in ("human", "refined"):
                 folder = paths.downstream(model, labels)
-                points = _predict(folder, tested, images)
+                points = _predict(folder, human, images, paths.crops)
                 metrics["downstream"][model][labels] = model_tables(points, tested, known, SPLIT, evaluation.failure)
                 name = f"{model} on {labels} labels"
                 distributions.append(ced_rows(name, points, known or tested, evaluation.normaliser, evaluation.failure))
@@ -59,9 +59,11 @@ def evaluate(
     )
 
 
-def _predict(folder: Path, tested: AnnotationSet, images: Path) -> NDArray[np.float64]:
-    model = load_model(folder, tested.scheme)
-    return predict(model, tested, cut_crops(tested, images, model.params.input_size), mirror=False)
+def _predict(folder: Path, human: AnnotationSet, images: Path, cache: Path) -> NDArray[np.float64]:
+    """Predictions for the split that is tested."""
+    model, tested = load_model(folder, human.scheme), human.in_split(SPLIT)
+    crops = crops_of(human, images, model.params.input_size, cache)
+    return predict(model, human.select(tested), crops.select(tested), mirror=False)
 
 
 def _curve(name: str, folder: Path) -> pd.DataFrame:

@@ -4,34 +4,15 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from lmk.config import (
-    AlignmentParams,
-    AugmentationParams,
-    DataParams,
-    HourglassParams,
-    Iteration,
-    TrainingParams,
-    ValidationParams,
-)
+from lmk.config import DataParams, Iteration
 from lmk.images import image_root
-from lmk.refine.iteration import run_iteration
+from lmk.refine.iteration import Method, run_iteration
 from pipelines.paths import Paths
 
 
-def refine(
-    data: DataParams,
-    model: HourglassParams,
-    training: TrainingParams,
-    augmentation: AugmentationParams,
-    alignment: AlignmentParams,
-    validation: ValidationParams,
-    iteration: Iteration,
-    name: str,
-    paths: Paths,
-) -> None:
+def refine(data: DataParams, method: Method, iteration: Iteration, name: str, paths: Paths) -> None:
     """Write the labels and the network of iteration `name`."""
-    images = image_root(Path(data.root))
     # The next iteration depends on what is decided of this one, so there has to be a folder, for everybody who clones.
     (paths.decisions / name).mkdir(parents=True, exist_ok=True)
     (paths.decisions / name / ".gitkeep").touch()
-    run_iteration(name, iteration, images, model, training, augmentation, alignment, validation, paths)
+    run_iteration(name, iteration, image_root(Path(data.root)), method, paths)

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import pytest
+import yaml
 
-from lmk.config import default_profile, load_params
+from lmk.config import default_profile, known_profiles, load_params, profile_path
 from lmk.errors import ConfigError, LmkError
+from pipelines.deps import modules
 from tests.conftest import ROOT
 
 
@@ -20,15 +22,42 @@ def test_shipped_parameters_are_complete(path):
 @pytest.mark.parametrize(
     ("setting", "says"),
     [
-        ("alignment.prior_wieght=1", "alignment.prior_wieght: unknown key; known: .*prior_weight"),
-        ("alignment.prior_weight=-1", "alignment.prior_weight: .*greater than or equal to 0.*-1"),
-        ("alignment.prior_weight=much", "alignment.prior_weight: .*number.*'much'"),
-        ("alignment.prior_weight=.nan", "alignment.prior_weight: .*finite"),
-        ("alignment.observation=truth", "'updated' or 'human'"),
-        ("alignement.window=3", "no section 'alignement'; known: alignment"),
-        ("alignment.window", "section.field=value"),
-        ("window=3", "section.field=value"),
-        ("alignment.window=[1", "not YAML"),
+        ("refiners.consensus.veiws=1", "refiners.consensus.veiws: unknown key; known: .*views"),
+        ("refiners.consensus.views=3", "refiners.consensus.views: .*greater than or equal to 4.*3"),
+        ("refiners.consensus.views=much", "refiners.consensus.views: .*integer.*'much'"),
+        ("refiners.consensus.mirror=maybe", "refiners.consensus.mirror: .*boolean"),
+        (
+            "refiners.consensus.kind=vote",
+            "refiners.consensus.kind: unknown refiner 'vote'; known: align, consensus, keep",
+        ),
+        ("refiners.consensus={views: 8}", "refiners.consensus.kind: missing; known: align, con"),
+        ("refiners.consensus=8", "refiners.consensus: want a mapping with a kind, not 8"),
+        (
+            "refiners.other={kind: keep, mirror: true}",
+            "refiners.other: no iteration of refine.schedule uses it, so it would",
+        ),
+        (
+            "refine.schedule.i01.refiner=align",
+            "refine.schedule.i01.refiner: unknown refiner 'align'; known",
+        ),
+        ("evaluation.failure=.nan", "evaluation.failure: .*finite"),
+        ("alternation.teach=truth", "'human' or 'refined'"),
+        ("alternatoin.stop=true", "no section 'alternatoin'; known: alternation"),
+        ("alternation.stop", "section.field=value"),
+        ("stop=3", "section.field=value"),
+        ("alternation.stop=[1", "not YAML"),
+        (
+            "alignment.prior_weight=0.05",
+            "alignment.prior_weight is now refiners.NAME.prior_weight, of a ref",
+        ),
+        ("training.by_heart=0.1", "training.by_heart is now training.memorised"),
+        ("audit.gates.window=avg(at_edge::INT) > 0.2", "audit.gates.window: reads at_edge, which no refiner"),
+        ("model.kind=resnet", "model.*unknown key|model.kind: a resnet draws no heatmaps"),
+        ("model.kind=transformer", "model.kind: unknown network 'transformer'; known: ghcu"),
+        (
+            "downstream.models.resnet.kind=vgg",
+            "downstream.models.resnet.kind: unknown network 'vgg'; known: ghcu",
+        ),
         ("training.batch=1.5", "training.batch: .*integer"),
         ("training.batch=true", "training.batch: .*integer"),
         ("model.heatmap_size=60", "1, 2 or 4 times"),
@@ -49,15 +78,62 @@ def test_a_wrong_setting_is_one_line_that_says_what_would_work(setting, says):
 
 
 def test_a_setting_changes_one_parameter_and_numbers_may_be_written_as_dvc_reads_them():
-    params = load_params(default_profile(), ["training.learning_rate=1e-3", "alignment.window=20"])
+    params = load_params(default_profile(), ["training.learning_rate=1e-3", "refiners.consensus.views=20"])
 
     assert params.training.learning_rate == 0.001
-    assert params.alignment.window == 20
-    assert params.alignment.template == load_params(default_profile()).alignment.template
+    assert params.refiners["consensus"].views == 20
+    assert params.refiners["consensus"].mirror == load_params(default_profile()).refiners["consensus"].mirror
+
+
+@pytest.mark.parametrize("profile", known_profiles())
+def test_every_shipped_profile_is_read(profile):
+    params = load_params(profile_path(profile))
+
+    assert {iteration.refiner for iteration in params.refine.schedule.values()} == set(params.refiners)
+
+
+def test_names_of_an_older_lmk_are_refused_with_the_new_ones(tmp_path):
+    old = yaml.safe_load(default_profile().read_text())
+    del old["refiners"], old["alternation"]
+    for changes, says in (
+        (
+            {"alignment": {"window": 49.0, "views": 16}},
+            "alignment.window: is now refiners.NAME.window, of a ref",
+        ),
+        ({"alignment": None}, "alignment: is now two sections, refiners and alternation; see docs"),
+        ({"training": {**old["training"], "by_heart": 0.1}}, "training.by_heart: is now training.memorised"),
+    ):
+        (tmp_path / "old.yaml").write_text(yaml.safe_dump({**old, **changes}))
+        with pytest.raises(ConfigError, match=says):
+            load_params(tmp_path / "old.yaml")
+
+
+def test_a_changed_section_is_checked_as_one_that_was_read():
+    training = load_params(default_profile()).training
+
+    assert training.changed(images=7).images == 7
+    with pytest.raises(ConfigError, match=r"images: .*greater than 0.*0"):
+        training.changed(images=0)
+    with pytest.raises(ConfigError, match="imagse: unknown key"):
+        training.changed(imagse=3)
+
+
+def test_null_takes_a_name_out_of_a_mapping():
+    params = load_params(default_profile(), ["audit.gates.doubtful=null", "downstream.models.resnet=null"])
+
+    assert set(params.audit.gates) == {"across"}
+    assert "resnet" not in params.downstream.models
+    with pytest.raises(ConfigError, match="training.patience|training.seed"):
+        load_params(default_profile(), ["training.seed=null"])
+
+
+def test_nothing_changes_a_section_without_a_check():
+    for path in modules().values():
+        assert "model_copy(" not in path.read_text(), path
 
 
 def test_a_schedule_may_grow_by_a_setting():
-    more = "refine.schedule.i04={prev: i03, refiner: keep, images: 0, learning_rate: 1.0e-3}"
+    more = "refine.schedule.i04={prev: i03, refiner: consensus, images: 0, learning_rate: 1.0e-3}"
 
     assert load_params(default_profile(), [more, "refine.last=i04"]).refine.chain() == [
         "i00",
@@ -81,4 +157,4 @@ def test_parameters_cannot_be_changed_after_reading():
     params = load_params(default_profile())
 
     with pytest.raises(ValueError, match="frozen"):
-        params.alignment.window = 3.0
+        params.alternation.stop = False

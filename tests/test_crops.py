@@ -1,17 +1,108 @@
-"""Crops: the square that is kept of each instance."""
+"""Crops: the square around each instance, and the cache that stages and processes share."""
 
 from __future__ import annotations
 
-import numpy as np
+import os
+from concurrent.futures import ThreadPoolExecutor
 
-from lmk.crops import MARGIN, Crops
+import numpy as np
+import pytest
+
+from lmk.annotations import make_set
+from lmk.crops import KEPT, MARGIN, crops_of
+from lmk.errors import ImageError
+from lmk.scheme import parse_scheme
 from tests.test_images import ramp, save
 
+SCHEME = parse_scheme('{"name": "dot", "points": 1}', "test")
 
-def test_kept_crops_cover_the_box_times_the_margin(tmp_path):
+
+def two(boxes=((29.5, 19.5, 20.0), (9.5, 9.5, 20.0))):
+    """Two instances in one image."""
+    import pandas as pd
+
+    corners = np.array(boxes)
+    table = pd.DataFrame({"image": "a.png", "instance": [0, 1], "landmark": 0, "x": 5.0, "y": 5.0, "width": 80})
+    table = table.assign(height=60, box_x=corners[:, 0], box_y=corners[:, 1], box_size=corners[:, 2])
+    return make_set(table, SCHEME, {}, "test")
+
+
+def test_crops_cover_the_box_times_the_margin(tmp_path):
     save(tmp_path / "a.png", ramp())
-    crops = Crops(tmp_path, ["a.png", "a.png"], np.array([[29.5, 19.5, 20.0], [9.5, 9.5, 20.0]]), input_size=20)
+    crops = crops_of(two(), tmp_path, 20)
 
     assert (len(crops), crops.size, crops.margin) == (2, 24, 1.2)
     assert abs(crops.margin - MARGIN) < 0.1
-    np.testing.assert_allclose(crops[0][12, :, 0], (30 - 2 + np.arange(24)) * 3, atol=1)
+    np.testing.assert_allclose(crops.read(np.array([0]))[0, 12, :, 0], (30 - 2 + np.arange(24)) * 3, atol=1)
+    other = crops.select(np.array([False, True]))
+    np.testing.assert_array_equal(other.read(np.array([0])), crops.read(np.array([1])))
+
+
+def test_a_cache_gives_the_same_pixels_without_the_image(tmp_path):
+    path = save(tmp_path / "a.png", ramp())
+    rows = np.array([1, 0, 1])
+    plain = crops_of(two(), tmp_path, 20).read(rows)
+    first = crops_of(two(), tmp_path, 20, tmp_path / "cache")
+    np.testing.assert_array_equal(first.read(rows), plain)
+    again = crops_of(two(), tmp_path, 20, tmp_path / "cache")
+    path.unlink()
+
+    np.testing.assert_array_equal(again.read(rows), plain)
+    np.testing.assert_array_equal(again.select(np.array([False, True])).read(np.array([0])), plain[:1])
+
+
+def test_other_pixels_boxes_or_sizes_find_another_file(tmp_path):
+    save(tmp_path / "a.png", ramp())
+    cache = tmp_path / "cache"
+    for size, boxes in ((20, ((29.5, 19.5, 20.0), (9.5, 9.5, 20.0))), (24, ((29.5, 19.5, 20.0), (9.5, 9.5, 20.0))),
+                        (20, ((29.5, 19.5, 21.0), (9.5, 9.5, 20.0)))):  # fmt: skip
+        crops_of(two(boxes), tmp_path, size, cache).read(np.arange(2))
+    save(tmp_path / "a.png", 255 - ramp())
+
+    changed = crops_of(two(), tmp_path, 20, cache).read(np.arange(2))
+
+    assert len(list(cache.glob("*.crops"))) == 4
+    np.testing.assert_array_equal(changed, crops_of(two(), tmp_path, 20).read(np.arange(2)))
+
+
+def test_a_square_that_a_disk_has_spoilt_is_cut_again(tmp_path):
+    save(tmp_path / "a.png", ramp())
+    plain = crops_of(two(), tmp_path, 20, tmp_path / "cache").read(np.arange(2))
+    [file] = (tmp_path / "cache").glob("*.crops")
+    content = bytearray(file.read_bytes())
+    content[100] ^= 255
+    file.write_bytes(content)
+
+    np.testing.assert_array_equal(crops_of(two(), tmp_path, 20, tmp_path / "cache").read(np.arange(2)), plain)
+
+
+def test_several_readers_fill_one_cache_and_a_full_disk_only_makes_it_slower(tmp_path, monkeypatch):
+    save(tmp_path / "a.png", ramp())
+    plain = crops_of(two(), tmp_path, 20).read(np.arange(2))
+    with ThreadPoolExecutor(8) as pool:
+        found = pool.map(lambda _: crops_of(two(), tmp_path, 20, tmp_path / "cache").read(np.arange(2)), range(16))
+        assert all((one == plain).all() for one in found)
+
+    def full(*_):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("lmk.crops.os.pwrite", full)
+    np.testing.assert_array_equal(crops_of(two(), tmp_path, 20, tmp_path / "other").read(np.arange(2)), plain)
+
+
+def test_what_nobody_opens_for_a_week_is_removed(tmp_path):
+    save(tmp_path / "a.png", ramp())
+    crops_of(two(), tmp_path, 20, tmp_path / "cache").read(np.arange(2))
+    [old] = (tmp_path / "cache").glob("*.crops")
+    os.utime(old, (old.stat().st_atime, old.stat().st_mtime - KEPT - 60))
+
+    crops_of(two(), tmp_path, 24, tmp_path / "cache")
+
+    assert not old.exists()
+
+
+def test_an_image_that_is_gone_is_named(tmp_path):
+    with pytest.raises(ImageError, match=r"a\.png: no such image"):
+        crops_of(two(), tmp_path, 20).read(np.arange(2))
+    with pytest.raises(ImageError, match=r"a\.png: no such image"):
+        crops_of(two(), tmp_path, 20, tmp_path / "cache")

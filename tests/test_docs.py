@@ -9,9 +9,10 @@ import numpy as np
 import pytest
 
 from lmk.arguments import parser
-from lmk.config import HourglassParams, Params, ResNetParams
+from lmk.config import Params, load_params
 from lmk.history.decisions import decide
 from lmk.history.sql import asking
+from lmk.registry import NETWORKS, REFINERS
 from lmk.scheme import known_schemes, parse_scheme
 from lmk.store import write_annotations
 from lmk.workspace import Workspace
@@ -61,10 +62,24 @@ def test_every_parameter_is_explained():
 
     assert set(sections) == set(Params.model_fields)
     for name, field in Params.model_fields.items():
+        if name in ("model", "refiners"):
+            continue
         for inner in field.annotation.model_fields:
             assert f"`{inner}`" in sections[name], f"{name}.{inner}"
-    for inner in {*HourglassParams.model_fields, *ResNetParams.model_fields}:
-        assert f"`{inner}`" in sections["model"] + sections["downstream"]
+    for known, place in ((NETWORKS, sections["model"] + sections["downstream"]), (REFINERS, sections["refiners"])):
+        for kind, entry in known.items():
+            for inner in {kind, *entry.load().Params.model_fields}:
+                assert f"`{inner}`" in place, f"{kind}.{inner}"
+
+
+def test_every_parameter_that_an_example_sets_is_there():
+    example = load_params(ROOT / "params.yaml").model_dump()
+    for page in [ROOT / "README.md", *ROOT.glob("docs/*.md")]:
+        for path in re.findall(r"-S ([a-z_.0-9]+)=", page.read_text()):
+            place = example
+            for part in path.split("."):
+                assert part in place, f"{page.name}: {path}"
+                place = place[part]
 
 
 @pytest.mark.filterwarnings("error")

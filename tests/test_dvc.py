@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import inspect
+from dataclasses import fields
 from pathlib import Path
 
 import pytest
 import yaml
 
 from lmk.config import load_params
+from lmk.refine.iteration import Method
 from pipelines.__main__ import stage_function
 from pipelines.deps import ROOT, STAGES, files_of, needed_by, written
 from pipelines.paths import Paths
@@ -40,6 +42,9 @@ def test_every_stage_is_a_function_of_its_name():
 def test_a_stage_gets_the_sections_that_its_params_list(name):
     asked = set(inspect.signature(stage_function(name)).parameters)
     listed = set(stage(name)["params"])
+    if "method" in asked:  # a bundle of sections, and the parameters of the iteration's refiner
+        listed.remove("refiners.${item.refiner}")
+        asked = asked - {"method"} | {field.name for field in fields(Method)} - {"refiner"}
     if "iteration" in asked:
         listed.remove("refine.schedule.${key}")
 
@@ -56,6 +61,17 @@ def test_the_generator_leaves_a_graph_that_is_up_to_date_as_it_is():
 
     assert written(text) == text
     assert written(text.replace("      - lmk/store.py\n", "      - lmk/gone.py\n", 1)) == text
+
+
+def test_a_new_detector_refiner_or_line_in_the_registry_runs_nothing_again():
+    for name in STAGES:
+        assert not {"lmk/registry.py", "lmk/models/corrections.py", "lmk/refine/align.py"} & set(files_of(name)) - {
+            "lmk/refine/align.py" if name == "refine" else ""  # consensus looks at heatmaps with it
+        }
+    assert "lmk/models/hourglass.py" in files_of("baseline")
+    assert "lmk/models/resnet.py" in files_of("downstream")
+    assert "lmk/models/resnet.py" not in files_of("baseline")
+    assert "lmk/refine/consensus.py" in files_of("refine")
 
 
 def test_outs_and_deps_are_the_paths_that_the_code_spells():

@@ -9,20 +9,17 @@ from typing import get_args
 
 import pytest
 
-from lmk.arguments import FORMATS
-from lmk.config import Iteration
-from lmk.formats import READERS, WRITERS
-from lmk.refine import REFINERS
+from lmk.registry import NETWORKS, REFINERS
 from pipelines.deps import imported_names, modules
 
 # Inner rooms first: a room may import those before it, and itself.
 ROOMS = [
-    ["lmk", "lmk.errors", "lmk.console", "lmk.schemes", "lmk.profiles"],
+    ["lmk", "lmk.errors", "lmk.registry", "lmk.console", "lmk.schemes", "lmk.profiles"],
     ["lmk.kernels"],
     ["lmk.scheme", "lmk.config"],
     ["lmk.annotations"],
     ["lmk.store", "lmk.images"],
-    ["lmk.formats", "lmk.workspace", "lmk.crops"],
+    ["lmk.formats", "lmk.workspace", "lmk.crops", "lmk.constants"],
     ["lmk.models", "lmk.ingest", "lmk.synth", "lmk.truth", "lmk.validation"],
     ["lmk.inference"],
     ["lmk.evaluation", "lmk.training", "lmk.history"],
@@ -83,12 +80,12 @@ def test_help_imports_nothing_heavy():
     assert done.stdout.strip() == "[]"
 
 
-def test_the_formats_that_help_names_are_those_that_there_are():
-    assert set(FORMATS) == READERS.keys() == WRITERS.keys()
+@pytest.mark.parametrize("entry", [*NETWORKS.values(), *REFINERS.values()], ids=lambda entry: entry.place)
+def test_every_name_of_the_registry_leads_to_what_it_says(entry):
+    found = entry.load()
 
-
-def test_the_refiners_that_parameters_may_name_are_those_that_there_are():
-    assert set(get_args(Iteration.model_fields["refiner"].annotation)) == REFINERS.keys()
+    [kinds] = [get_args(field.annotation) for name, field in found.Params.model_fields.items() if name == "kind"]
+    assert {name for name, other in {**NETWORKS, **REFINERS}.items() if other == entry} <= set(kinds)
 
 
 def test_every_module_says_what_it_is_for():

@@ -9,7 +9,7 @@ import torch
 from torch import nn
 
 from lmk.annotations import make_set
-from lmk.inference import read_views
+from lmk.inference import predict_views
 from lmk.scheme import parse_scheme
 
 
@@ -30,7 +30,7 @@ class Spots(nn.Module):
 
 
 class Pictures:
-    """Crops with a margin, black but for a red and a green spot."""
+    """CropSource with a margin, black but for a red and a green spot."""
 
     margin = 1.25
 
@@ -41,8 +41,8 @@ class Pictures:
             for channel, (left, top) in enumerate(spots):
                 picture[..., channel] = 250 * np.exp(-((x - left - 8) ** 2 + (y - top - 8) ** 2) / 8)
 
-    def __getitem__(self, index):
-        return self.pixels[index]
+    def read(self, rows):
+        return self.pixels[rows]
 
 
 def test_every_view_finds_a_point_where_it_is_and_mirrored_ones_under_its_own_name():
@@ -54,7 +54,7 @@ def test_every_view_finds_a_point_where_it_is_and_mirrored_ones_under_its_own_na
     table = table.assign(width=128, height=128, box_x=9.5, box_y=19.5, box_size=128.0)
     annotations = make_set(table, scheme, {}, "test")
 
-    found = read_views(Spots(), annotations, Pictures(places), 12)
+    found = predict_views(Spots(), annotations, Pictures(places), 12)
 
     # A crop of 64 pixels shows a box of 128, whose first pixel's left edge is at 9.5.
     expected = (places + 0.5) * 2 + [9.5, 19.5]

@@ -36,9 +36,10 @@ from bench.downstream import __main__ as downstream
 from bench.downstream.__main__ import RESULTS, SEEDS
 from bench.label_truth import rivals
 from bench.label_truth.__main__ import profile
-from lmk.models import load_model
-from lmk.models.corrections import OTHERWISE, Correction, ShapeCorrection
-from lmk.models.hourglass import FAR
+from lmk.models.corrections import OTHERWISE, Correction
+from lmk.models.heatmaps import FAR
+from lmk.models.shapes import ShapeCorrection
+from lmk.models.store import load_model
 from lmk.store import digest_of, write_json
 
 WEIGHTS = (0, 0.01, 0.05, 0.1, 0.3, 0.5, 1.0)  # Table 5; 0 is the baseline there

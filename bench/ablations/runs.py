@@ -20,15 +20,17 @@ from bench.downstream.__main__ import budget, cleaned
 from bench.downstream.data import COUNTS, TESTED, errors_of, part, read, render
 from bench.label_truth.rivals import paper
 from lmk.annotations import AnnotationSet
-from lmk.config import CorrectionParams, Iteration, Params, default_profile, load_params
+from lmk.config import Iteration, Params, default_profile, load_params
 from lmk.console import Progress
-from lmk.crops import Crops, cut_crops
+from lmk.crops import CropSource, crops_of
 from lmk.evaluation import is_gross, normalisers
 from lmk.inference import keep_memory, predict
 from lmk.kernels.metrics import instance_errors, point_errors
-from lmk.models import CURVE, Network, load_model
-from lmk.models.corrections import Correction, ShapeCorrection
+from lmk.models import Network
+from lmk.models.corrections import Correction, CorrectionParams
 from lmk.models.hourglass import StackedHourglass
+from lmk.models.shapes import ShapeCorrection
+from lmk.models.store import CURVE, load_model
 from lmk.refine.iteration import run_iteration, search_labels
 from lmk.store import read_annotations, remove, write_annotations
 from lmk.training.fit import fit
@@ -56,7 +58,7 @@ class Setting:
     test: Path
     tested: AnnotationSet
     truth: AnnotationSet
-    crops: Crops
+    crops: CropSource
 
 
 def setting(seed: int, work: Path) -> Setting:
@@ -68,11 +70,11 @@ def setting(seed: int, work: Path) -> Setting:
     test = part(pool, max(COUNTS), TESTED, work / f"{NOISE}-test-{seed}")
     paths = cleaned(folder, params)
     tested, truth = read(test, params.data.box_scale)
-    crops = cut_crops(tested, test / "faces", params.model.input_size)
+    crops = crops_of(tested, test / "faces", params.model.input_size)
     return Setting(seed, params, folder, paths, test, tested, truth, crops)
 
 
-def errors(here: Setting, model: Network, crops: Crops | None = None) -> dict[str, float]:
+def errors(here: Setting, model: Network, crops: CropSource | None = None) -> dict[str, float]:
     """Mean error on the test faces in % of interocular, against truth and human labels; what is wrong on all alike."""
     points = predict(model, here.tested, crops or here.crops, mirror=False)
     found = errors_of(points, here.tested, here.truth)
@@ -173,7 +175,7 @@ def alternation(
     write_annotations(first, paths.annotations("i00"))
     paths.model("i00").symlink_to(here.paths.model("i00").absolute())
     images = here.folder / "faces"
-    crops = cut_crops(read_annotations(paths.annotations("i00")), images, params.model.input_size)
+    crops = crops_of(read_annotations(paths.annotations("i00")), images, params.model.input_size)
     for number in range(1, ROUNDS + 1):
         iteration = Iteration.model_validate(
             {
@@ -292,9 +294,9 @@ def alike(model: ShapeCorrection) -> Alike:
     return made.eval()
 
 
-def spoilt(here: Setting, how: str) -> Crops:
+def spoilt(here: Setting, how: str) -> CropSource:
     """The test faces, each with a rectangle over it, or as if they had been photographed from far away, or both."""
-    images = cut_crops(here.tested, here.test / "faces", here.params.model.input_size)
+    images = crops_of(here.tested, here.test / "faces", here.params.model.input_size)
     random = np.random.default_rng(0)
     for index in range(len(images)):
         pixels = images.pixels[index]

@@ -26,13 +26,15 @@ from bench.downstream.page import write_page
 from bench.label_truth.__main__ import profile
 from lmk.audit.ambiguity import of_iteration
 from lmk.clean import clean
-from lmk.config import HourglassParams, Params, ResNetParams, TrainingParams, default_profile, load_params
+from lmk.config import Params, TrainingParams, default_profile, load_params
 from lmk.console import Progress
-from lmk.crops import cut_crops
+from lmk.crops import crops_of
 from lmk.inference import keep_memory, predict
 from lmk.kernels.heatmap import STAR_WIDTH
-from lmk.models import load_model
-from lmk.models.hourglass import FAR
+from lmk.models.heatmaps import FAR
+from lmk.models.hourglass import HourglassParams
+from lmk.models.resnet import ResNetParams
+from lmk.models.store import load_model
 from lmk.store import digest_of, write_annotations, write_json
 from lmk.training.fit import fit
 from lmk.workspace import Workspace
@@ -117,7 +119,7 @@ def make_cell(noise: str, count: int, model: str, labels: str, seed: int, work: 
     keep_memory()
     human, truth = read(tested, scale)
     trained = load_model(target, human.scheme)
-    points = predict(trained, human, cut_crops(human, tested / "faces", trained.params.input_size), mirror=False)
+    points = predict(trained, human, crops_of(human, tested / "faces", trained.params.input_size), mirror=False)
     return {
         "noise": noise,
         "count": count,

@@ -10,9 +10,9 @@ from numpy.typing import NDArray
 from lmk.annotations import AnnotationSet
 from lmk.clean import clean
 from lmk.config import AlignmentParams, Iteration, Params, default_profile, load_params
-from lmk.crops import cut_crops
+from lmk.crops import crops_of
 from lmk.inference import keep_memory, predict
-from lmk.models import load_model
+from lmk.models.store import load_model
 from lmk.refine.iteration import run_iteration, search_labels
 from lmk.store import read_annotations, remove
 from lmk.workspace import Workspace
@@ -44,7 +44,7 @@ def prediction(faces: Path, params: Params, work: Path) -> Array:
     keep_memory()
     human = read_annotations(Workspace(work).annotations("i00"))
     model = load_model(last_judge(params, work), human.scheme)
-    return predict(model, human, cut_crops(human, faces, params.model.input_size), mirror=True)
+    return predict(model, human, crops_of(human, faces, params.model.input_size), mirror=True)
 
 
 def paper_once(faces: Path, params: Params, work: Path) -> Array:
@@ -64,7 +64,7 @@ def alternation(faces: Path, params: Params, work: Path, observation: str, out: 
     paths.annotations("i00").symlink_to(Workspace(work).annotations("i00").absolute())
     paths.model("i00").symlink_to(last_judge(params, work).absolute())
     human = read_annotations(paths.annotations("i00"))
-    crops = cut_crops(human, faces, params.model.input_size)
+    crops = crops_of(human, faces, params.model.input_size)
     images = EPOCHS * len(human.instances)
     for number in range(1, ROUNDS + 1):
         iteration = _round(f"i{number - 1:02d}", images if number < ROUNDS else 0)

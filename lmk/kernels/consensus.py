@@ -1,15 +1,15 @@
-"""Where a point is, given where a human put it and where a detector reads it from several views of its image.
+"""Posterior of every point, given the human points of a set and a detector's predictions for several views.
 
-What a detector misses by hangs together over a face; what a hand misses by is drawn afresh for every point.  How the
-detector's misses hang together shows in how its readings wobble when the view changes a little.  So with p the mean
-reading, o the human point and y the true one, for all points of an instance at once,
+A detector's errors are correlated over a face; a human's errors are drawn afresh for every point.  How the detector's
+errors are correlated shows in how its predictions change together when the view changes a little.  So, with p the mean
+prediction, o the human point and y the true one, for all points of an instance at once,
 
-    y ~ Normal(p, S)                      S: covariance of the readings' wobble, scaled to this instance
-    o ~ Student-t(y, noise of the landmark along and across its contour)
+    y ~ Normal(p, S)                      S: covariance of the predictions over views, times a scale
+    o ~ Student-t(y, noise)               noise: squared scale of each landmark, along and across its contour
 
-and y is found by expectation-maximisation over the whole set: the noise of each landmark from all instances, then
-each instance's y from the noise.  Where the readings agree, y is near them; where they wobble, the human point holds
-it; and a human point that is right says something about its neighbours, too.
+and y is estimated by expectation-maximisation over the whole set: the noise of each landmark from all instances, then
+each instance's y from the noise.  Where the views agree, y is near the prediction; where they differ, the human point
+has more weight; and a human point also tells about its neighbours, whose detector errors are correlated with its own.
 
 All arrays have D = 2 K coordinates an instance, along and across the contour of each point in turn.
 """
@@ -21,106 +21,106 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-TAILS = 5.0  # degrees of freedom of the Student-t: as heavy as measured on real annotators
-SHARED = 0.9  # how much of the detector's error may hang together; the rest is each point's own
-LEAST = 2.0  # what a reading misses on its own, in parts of the median variance of its landmark: views do not show all
-ROUNDS, MORE_ROUNDS = 12, 4
-POOLED = 4.0  # a landmark's noise counts as so many instances with the noise of an average landmark
-NOTHING = 1e-8  # least weight of a human point in the variances, in parts of the reading's; they are divided by it
-_ENTRIES = 1 << 22  # of the matrices that are solved at once
+TAILS = 5.0  # degrees of freedom of the Student-t, as heavy as real annotators' noise; larger is nearer to a Gaussian
+SHARED = 0.9  # largest correlation of two points' detector errors; the rest of the variance is each point's own
+OWN = 2.0  # variance of a prediction's own error, relative to its landmark's median variance; views underestimate it
+ROUNDS, MORE_ROUNDS = 12, 4  # of expectation-maximisation: from scratch, and from an earlier result
+POOLED = 4.0  # instances by which the mean noise of all landmarks counts in each landmark's noise
+NOTHING = 1e-8  # least precision of a human point relative to the prediction's; variances are divided by it
+_ENTRIES = 1 << 22  # numbers in the matrices that are inverted at once
 
 
 class Consensus(NamedTuple):
-    """What the set agrees on."""
+    """The posterior."""
 
-    shift: Tensor  # (N, D) from the mean reading to the point
-    variance: Tensor  # (N, D) of that
+    offset: Tensor  # (N, D) from the mean prediction to the posterior mean
+    variance: Tensor  # (N, D) of the posterior
     noise: Tensor  # (D,) squared scale of the human noise
-    scale: float  # variance of the detector's error, in parts of that of its wobble
+    scale: float  # variance of the detector's error relative to that over views
 
 
-def scatter(square: Tensor, labelled: Tensor) -> Tensor:
-    """(N, D) variances of readings over views, none without what a reading of its landmark usually misses on its own.
+def view_variance(square: Tensor, labelled: Tensor) -> Tensor:
+    """(N, D) variances of predictions over views, with the part added that views do not show.
 
     Args:
-        square: (N, D) variances as they are.
-        labelled: (N, D) bool, which of them count for what is usual.
+        square: (N, D) variances over views.
+        labelled: (N, D) bool, which of them count for the median.
     """
     usual = square.masked_fill(~labelled, torch.nan).nanmedian(0).values.nan_to_num(0)
-    return square + LEAST * usual.clamp(min=1e-6)
+    return square + OWN * usual.clamp(min=1e-6)
 
 
-def correlation(views: Tensor, variance: Tensor, labelled: Tensor) -> Tensor:
-    """(D, D) how the scatter of views hangs together.
+def correlation(deviations: Tensor, variance: Tensor, labelled: Tensor) -> Tensor:
+    """(D, D) correlation of the detector's errors, from how predictions deviate together.
 
     Args:
-        views: (V, N, D) readings minus their mean over the views.
-        variance: (N, D) as `scatter` gives it.
+        deviations: (V, N, D) predictions minus their mean over the views.
+        variance: (N, D) as `view_variance` gives it.
         labelled: (N, D) bool, which of them count.
     """
-    scaled = (views / variance.sqrt() * labelled).flatten(0, 1)
-    together = scaled.T @ scaled
-    size = together.diagonal().clamp(min=1e-12).sqrt()
-    together = SHARED * together / size / size[:, None]
-    together.diagonal().fill_(1)
-    return together
+    scaled = (deviations / variance.sqrt() * labelled).flatten(0, 1)
+    product = scaled.T @ scaled
+    size = product.diagonal().clamp(min=1e-12).sqrt()
+    correlated = SHARED * product / size / size[:, None]
+    correlated.diagonal().fill_(1)
+    return correlated
 
 
-def settle(
+def estimate(
     residual: Tensor,
     variance: Tensor,
-    together: Tensor,
-    trust: Tensor,
+    correlated: Tensor,
+    weight: Tensor,
     learn: Tensor,
     start: Consensus | None = None,
 ) -> Consensus:
-    """Find all points of all instances.
+    """Estimate the posterior of all points, and the noise.
 
     Args:
-        residual: (N, D) human point minus mean reading; anything finite where `trust` is 0.
-        variance: (N, D) of the readings.
-        together: (D, D) correlations of the readings.
-        trust: (N, D) in [0, 1]: 0 for a point that is not labelled, less than 1 for one that may be a gross error.
-        learn: (N,) bool, whose human points the noise is learnt from.
-        start: what was found before with nearly the same trust; a few rounds take it on from there.
+        residual: (N, D) human point minus mean prediction; anything finite where `weight` is 0.
+        variance: (N, D) of the predictions.
+        correlated: (D, D) correlation of the predictions' errors.
+        weight: (N, D) in [0, 1]: 0 for a point without a label, less than 1 for one that may be a gross error.
+        learn: (N,) bool, whose human points the noise is estimated from.
+        start: an earlier result with nearly the same weights; a few rounds continue from there.
     """
     if start is None:
-        noise, scale, tails = _start(residual, trust * learn[:, None]), 1.0, torch.ones_like(residual)
+        noise, scale, tails = _start(residual, weight * learn[:, None]), 1.0, torch.ones_like(residual)
     else:
         noise, scale = start.noise, start.scale
-        tails = (TAILS + 1) / (TAILS + ((residual - start.shift) ** 2 + start.variance) / noise)
-    shift, left = torch.zeros_like(residual), variance
+        tails = (TAILS + 1) / (TAILS + ((residual - start.offset) ** 2 + start.variance) / noise)
+    offset, left = torch.zeros_like(residual), variance
     for _ in range(ROUNDS if start is None else MORE_ROUNDS):
-        shift, left, size = _expect(residual, scale * variance, together, trust * tails / noise)
+        offset, left, size = _expect(residual, scale * variance, correlated, weight * tails / noise)
         scale *= float(size[learn].mean())
-        missed = (residual - shift) ** 2 + left
-        tails = (TAILS + 1) / (TAILS + missed / noise)
-        counts = trust * learn[:, None]
-        noise = _pooled((counts * tails * missed).sum(0), counts.sum(0))
-    return Consensus(shift, left, noise, scale)
+        squared = (residual - offset) ** 2 + left
+        tails = (TAILS + 1) / (TAILS + squared / noise)
+        counts = weight * learn[:, None]
+        noise = _pooled((counts * tails * squared).sum(0), counts.sum(0))
+    return Consensus(offset, left, noise, scale)
 
 
 def _start(residual: Tensor, counts: Tensor) -> Tensor:
-    """A first guess of the noise, from the median of what separates human points and readings."""
+    """A first guess of the noise, from the median residual of each coordinate."""
     median = residual.abs().masked_fill(counts <= 0, torch.nan).nanmedian(0).values.nan_to_num(0)
     square = (1.48 * median) ** 2
     return _pooled(square * counts.sum(0), counts.sum(0))
 
 
 def _pooled(total: Tensor, count: Tensor) -> Tensor:
-    """Means per landmark and direction, drawn to the mean over all landmarks where there are few instances."""
+    """Means per landmark and direction, shrunk to the mean over all landmarks where there are few instances."""
     pairs, counts = total.view(-1, 2), count.view(-1, 2)
     usual = pairs.sum(0) / counts.sum(0).clamp(min=1e-12)
     return ((pairs + POOLED * usual) / (counts + POOLED)).flatten().clamp(min=1e-8)
 
 
-def _expect(residual: Tensor, variance: Tensor, together: Tensor, precision: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-    """Mean and variance of each instance's points, given the precision of each human coordinate, (N, D).
+def _expect(residual: Tensor, variance: Tensor, correlated: Tensor, precision: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """Posterior mean and variance of each instance's points, given the precision of each human coordinate, (N, D).
 
     Returns:
-        (N, D), (N, D) and (N,) the expected square of the mean in parts of what the covariance says.
+        (N, D), (N, D) and (N,) the expected square of the offset relative to the prior covariance.
     """
-    shift, left = torch.empty_like(residual), torch.empty_like(residual)
+    offset, left = torch.empty_like(residual), torch.empty_like(residual)
     ratio = torch.empty_like(residual[:, 0])
     weight = precision.maximum(NOTHING / variance)
     pull = precision / weight.sqrt() * residual
@@ -129,14 +129,14 @@ def _expect(residual: Tensor, variance: Tensor, together: Tensor, precision: Ten
     for start in range(0, len(residual), chunk):
         part = slice(start, start + chunk)
         size, root = variance[part].sqrt(), weight[part].sqrt()
-        # With C the covariance and R the roots of the precisions, the inverse of I + R C R has all that is asked for.
+        # With C the prior covariance and R the roots of the precisions, all follows from the inverse of I + R C R.
         outer = root * size
-        inner = together * outer[:, :, None] * outer[:, None, :]
+        inner = correlated * outer[:, :, None] * outer[:, None, :]
         inner.diagonal(dim1=1, dim2=2).add_(1)
         inverse = torch.cholesky_inverse(torch.linalg.cholesky(inner))
         pulled = root * (inverse @ pull[part, :, None])[:, :, 0]
-        shift[part] = size * ((size * pulled) @ together)
+        offset[part] = size * ((size * pulled) @ correlated)
         doubt = inverse.diagonal(dim1=1, dim2=2)
         left[part] = (1 - doubt) / weight[part]
-        ratio[part] = ((pulled * shift[part]).sum(1) + doubt.sum(1)) / count
-    return shift, left, ratio
+        ratio[part] = ((pulled * offset[part]).sum(1) + doubt.sum(1)) / count
+    return offset, left, ratio

@@ -220,3 +220,12 @@ def expected_position(log_maps: Tensor, radius: int) -> tuple[Tensor, Tensor]:
     x = (mass.sum(-2) * columns).sum(-1)
     y = (mass.sum(-1) * rows).sum(-1)
     return torch.stack([x, y], -1), total
+
+
+def covariances(log_maps: Tensor) -> Tensor:
+    """(B, K, H, W) log-probabilities to (B, K, 2, 2), not smaller than that of a single pixel."""
+    mean, square, mixed = moments(log_maps)
+    variance = square - mean**2 + 1 / 12
+    product = mixed - mean.prod(-1)
+    rows = [torch.stack([variance[..., 0], product], -1), torch.stack([product, variance[..., 1]], -1)]
+    return torch.stack(rows, -2)

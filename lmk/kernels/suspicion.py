@@ -21,6 +21,7 @@ from lmk.kernels.frames import split
 Array = NDArray[np.float64]
 
 REASONS = ("", "slip", "stray", "swapped side", "contour shifted", "contour slipped", "sides swapped")
+DOUBT = 0.5  # suspicion from which a point is a gross error rather than not
 SLIP, STRAY, OTHER_SIDE, CONTOUR_SHIFTED, CONTOUR_SLIPPED, SIDES_SWAPPED = range(1, 7)
 # How common each kind is before anything is seen; about 3 % of points together, as measured on crowds of annotators.
 SINGLE, CONTOUR, INSTANCE = 0.01, 0.004, 0.005

@@ -2,24 +2,36 @@
 
 from __future__ import annotations
 
-import torch
+from typing import Annotated, Literal
+
+from pydantic import Field, PositiveInt
 from torch import Tensor, nn
 
-from lmk.config import ResNetParams
-from lmk.models.hourglass import Block
+from lmk.config import NetworkParams
+from lmk.models.base import Batch, Detector, Prediction, mean_distance, mirrored_mean
+from lmk.models.blocks import Block
 
 
-class ResNetRegressor(nn.Module):
+class ResNetParams(NetworkParams):
+    """A ResNet that regresses the coordinates: "Reg" of the paper's Table 7."""
+
+    kind: Literal["resnet"]
+    width: PositiveInt  # channels of the first stage, doubled at every further one
+    depth: PositiveInt  # residual blocks a stage
+    input_size: Annotated[int, Field(gt=0, multiple_of=32)]
+
+
+class ResNetRegressor(Detector):
     """Four stages of residual blocks, then one linear layer to all coordinates.
 
     The last map is pooled to about 4x4 and not to a point: where a feature lies is what the coordinates are made of.
     """
 
-    coarse = 0.0  # share of images of low resolution that it wants to learn from
+    Params = ResNetParams
+    params: ResNetParams
 
     def __init__(self, params: ResNetParams, landmarks: int):
-        super().__init__()
-        self.params = params
+        super().__init__(params)
         width = params.width
         self.stem = nn.Sequential(
             nn.Conv2d(3, width, 5, 2, 2, bias=False), nn.BatchNorm2d(width), nn.ReLU(inplace=True), nn.MaxPool2d(2)
@@ -39,7 +51,7 @@ class ResNetRegressor(nn.Module):
         nn.init.zeros_(self.head.bias)
 
     def forward(self, images: Tensor) -> Tensor:
-        """(B, 3, S, S) to points (B, K, 2) in parts of the crop, -1 to 1."""
+        """(B, 3, S, S) to points (B, K, 2) relative to the crop."""
         features = self.pool(self.stages(self.stem(images))).flatten(1)
         # Adaptive optimisers move every weight by about the rate; thousands of them together would throw the points
         # across the face at each step.
@@ -47,13 +59,13 @@ class ResNetRegressor(nn.Module):
         placed: Tensor = points.float().view(len(images), -1, 2)
         return placed
 
-    def loss(self, images: Tensor, points: Tensor, weight: Tensor) -> Tensor:
-        """Mean distance in parts of the crop, not its square: one gross label must not outweigh ninety good ones."""
-        away = torch.linalg.vector_norm(self(images) - points, dim=-1)
-        mean: Tensor = (away * weight).sum() / weight.sum().clamp(min=1)
-        return mean
+    def loss(self, batch: Batch) -> Tensor:
+        """Mean distance."""
+        return mean_distance(self(batch.images), batch)
 
-    def locate(self, images: Tensor) -> Tensor:
-        """The same as `forward`."""
-        points: Tensor = self(images)
-        return points
+    def predict(self, images: Tensor, flip: Tensor | None = None) -> Prediction:
+        """(B, 3, S, S) to points (B, K, 2)."""
+        points: Tensor = self(images).float()
+        if flip is not None:
+            points = mirrored_mean(points, self(images.flip(-1)).float(), flip)
+        return Prediction(points, None, None)

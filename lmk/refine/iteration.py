@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -12,189 +13,216 @@ from numpy.typing import NDArray
 
 from lmk import __version__
 from lmk.annotations import AnnotationSet
-from lmk.config import AlignmentParams, AugmentationParams, HourglassParams, Iteration, TrainingParams, ValidationParams
+from lmk.config import (
+    AlternationParams,
+    AugmentationParams,
+    HeatmapParams,
+    Iteration,
+    Params,
+    RefinerParams,
+    TrainingParams,
+    ValidationParams,
+)
 from lmk.console import Progress
-from lmk.crops import Crops, cut_crops
+from lmk.constants import digest_of_constants
+from lmk.crops import crops_of
 from lmk.errors import DataError
 from lmk.history import ledger
 from lmk.inference import keep_memory
-from lmk.models import CURVE, load_model, model_digest
-from lmk.refine import WHOLE_SET
-from lmk.refine.consensus import DOUBT
-from lmk.refine.labels import refine_labels
+from lmk.kernels.suspicion import DOUBT
+from lmk.models.store import CURVE, load_model, model_digest
+from lmk.refine.labels import Search, refine_labels, refiner_of
+from lmk.registry import REFINERS
 from lmk.store import digest_of, read_annotations, remove, replacing, write_annotations
-from lmk.training.fit import fit, trained_on
-from lmk.training.held_out import held_out
+from lmk.training.fit import fit
+from lmk.training.held_out import unlearnt
+from lmk.training.recipe import Job, Recipe
 from lmk.validation import enforce
 from lmk.workspace import Workspace
 
-JUDGED = ("disagreement", "by_heart")  # what is said of the network that was asked
 SAME = 1e-3  # relative difference between two networks' disagreements that says nothing
-MOST_STRETCH = 3.0  # from one training to the next, where the first knows next to nothing by heart
-FEWEST, MOST = 0.5, 4.0  # times `training.epochs`: the bounds of every training after a search
+MOST_STRETCH = 3.0  # largest factor from one training's passes to the next's, where nothing is memorised
+FEWEST, MOST = 0.5, 4.0  # bounds of the passes over each image in a training after a search, times `training.epochs`
 
 
-def run_iteration(
-    name: str,
-    iteration: Iteration,
-    images: Path,
-    model: HourglassParams,
-    training: TrainingParams,
-    augmentation: AugmentationParams,
-    alignment: AlignmentParams,
-    validation: ValidationParams,
-    paths: Workspace,
-    crops: Crops | None = None,
-) -> None:
+@dataclass(frozen=True)
+class Method:
+    """How a round is done; the sections of the parameters that decide it."""
+
+    model: HeatmapParams
+    training: TrainingParams
+    augmentation: AugmentationParams
+    refiner: RefinerParams
+    alternation: AlternationParams
+    validation: ValidationParams
+
+    @classmethod
+    def of(cls, params: Params, iteration: Iteration) -> Method:
+        """What a parameter file says of an iteration."""
+        return cls(
+            params.model, params.training, params.augmentation, params.refiners[iteration.refiner], params.alternation,
+            params.validation,
+        )  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Round:
+    """Where a round finds what it needs."""
+
+    name: str  # of the new iteration
+    prev: str  # of the one before
+    human: Path  # the human labels
+    previous: Path  # the labels of the iteration before
+    judge: Path  # its network
+    images: Path  # folder that image names start from
+    cache: Path | None = None  # folder for crops
+
+    @classmethod
+    def within(cls, paths: Workspace, name: str, prev: str, images: Path) -> Round:
+        """A round of a workspace."""
+        return cls(
+            name, prev, paths.annotations("i00"), paths.annotations(prev), paths.model(prev), images, paths.crops
+        )
+
+
+def run_iteration(name: str, iteration: Iteration, images: Path, method: Method, paths: Workspace) -> None:
     """One round: refine labels with the last model, check them, train that model on.
 
-    When the last model agrees less with human points that it has never seen than the one before it, or knows too many
-    others by heart, the alternation has gone past its best: the labels stay what they are, in this iteration and in all
-    that follow, and nothing is trained.
+    If the last model agrees less with held-out human points than the one before it, or has memorised too much, the
+    alternation is past its best: this iteration and all that follow repeat the labels of before, and nothing is
+    trained.  Nor is anything trained where the iteration's budget is 0.
     """
-    human, previous, judge = paths.annotations("i00"), paths.annotations(iteration.prev), paths.model(iteration.prev)
-    if crops is None:
-        crops = cut_crops(read_annotations(human), images, model.input_size)
+    this = Round.within(paths, name, iteration.prev, images)
     decided = ledger.read(paths.decisions, before=name)
-    refined = search_labels(human, previous, judge, images, training, alignment, iteration, name, crops, decided)
-    start = human if starts_from_human(alignment, iteration) else previous
-    check_refined(refined, start, alignment, validation, name, paths.data_docs(name), paths.rejected, decided)
+    refined = search_labels(this, method.refiner, method.alternation, decided)
+    enforce(
+        refined, method.validation, paths.data_docs(name), rejected=paths.rejected, name=name,
+        observed=observed_by(method.refiner, this, decided), reach=reach(refined, method.refiner),
+    )  # fmt: skip
     write_annotations(refined, paths.annotations(name))
-    if refined.provenance["stopped"]:
+    if refined.provenance["stopped"] or not iteration.images:
         with replacing(paths.model(name)) as temporary:
-            shutil.copytree(judge, temporary)
+            shutil.copytree(this.judge, temporary)
         return
-    from_human = alignment.teach == "human"
-    if from_human and len(decided):
-        observed, _ = ledger.with_decisions(read_annotations(human), decided)
-        human = paths.work / "observed" / f"{name}.parquet"
-        write_annotations(observed, human)
-    unfinished = fit(
-        labels=human if from_human else paths.annotations(name),
-        images=images,
-        network=model,
-        training=next_training(training, iteration, _epochs_of(judge, refined), refined.provenance["by_heart"]),
-        augmentation=augmentation,
-        target=paths.model(name),
-        work=paths.work,
-        title=f"training on {name}",
-        start=judge,
-        crops=crops,
-        left_out=doubtful(refined) if from_human else None,
+    labels, left_out = paths.annotations(name), None
+    if method.alternation.teach == "human":
+        labels, left_out = _human_labels(this.human, paths, name, decided), doubtful(refined)
+    training = next_training(
+        method.training, iteration, _epochs_of(this.judge, refined), refined.provenance["memorised"]
     )
-    remove(unfinished)
+    recipe = Recipe(method.model, training, method.augmentation, left_out)
+    job = Job(labels, images, paths.model(name), paths.work, f"training on {name}", start=this.judge)
+    remove(fit(recipe, job))
 
 
-def next_training(training: TrainingParams, iteration: Iteration, epochs: float, by_heart: float) -> TrainingParams:
-    """The budget after a search: each image may be seen more often than before where that taught little of its noise.
+def _human_labels(human: Path, paths: Workspace, name: str, decided: pd.DataFrame) -> Path:
+    """The file of the human labels, with every decided point where it was decided to be."""
+    if not len(decided):
+        return human
+    observed, _ = ledger.with_decisions(read_annotations(human), decided)
+    written = paths.work / "observed" / f"{name}.parquet"
+    write_annotations(observed, written)
+    return written
+
+
+def next_training(training: TrainingParams, iteration: Iteration, epochs: float, memorised: float) -> TrainingParams:
+    """The budget after a search: more passes over each image than before, if little of its noise was memorised.
 
     Args:
         training: what holds for all trainings.
         iteration: its budget.
-        epochs: how often the last training saw each image.
-        by_heart: what its network knows of the labels' noise.
+        epochs: passes over each image in the last training.
+        memorised: the share of the labels' noise that its network has memorised.
     """
-    stretch = min(training.by_heart / max(by_heart, 1e-6), MOST_STRETCH)
+    stretch = min(training.memorised / max(memorised, 1e-6), MOST_STRETCH)
     most = np.clip(epochs * stretch, FEWEST * training.epochs, MOST * training.epochs)
-    budget = trained_on(training, iteration.images, iteration.learning_rate)
-    return budget.model_copy(update={"epochs": max(1, round(most))})
+    return training.changed(images=iteration.images, learning_rate=iteration.learning_rate, epochs=max(1, round(most)))
 
 
 def _epochs_of(model: Path, annotations: AnnotationSet) -> float:
-    """How often a network has seen each image in its last training."""
+    """Passes over each image in a network's last training."""
     images = pd.read_csv(model / CURVE)["images"].max()
     return float(np.nan_to_num(images) / annotations.in_split("train").sum())
 
 
-def starts_from_human(alignment: AlignmentParams, iteration: Iteration) -> bool:
-    """Whether a refiner looks for points from the human labels on, and not from the last refined ones."""
-    return alignment.observation == "human" or iteration.refiner in WHOLE_SET
-
-
 def doubtful(annotations: AnnotationSet) -> NDArray[np.bool_]:
-    """(N, K) human points that are rather gross errors than not."""
+    """(N, K) human points that are more likely gross errors than not."""
     return np.asarray(np.nan_to_num(annotations.column("suspicion").astype(np.float64)) >= DOUBT)
 
 
-def check_refined(
-    refined: AnnotationSet,
-    start: Path,
-    alignment: AlignmentParams,
-    validation: ValidationParams,
-    name: str,
-    docs: Path | None,
-    rejected: Path,
-    decided: pd.DataFrame | None = None,
-) -> None:
-    """Refuse a set that no refiner can have made of the set at `start`, with the decisions in place."""
-    bounded = refined.provenance["refiner"] not in WHOLE_SET and not refined.provenance["stopped"]
-    to_the_corner = float(np.hypot(alignment.window, alignment.window) / 2) if bounded else None
+def observed_by(params: RefinerParams, this: Round, decided: pd.DataFrame | None = None) -> AnnotationSet:
+    """The labels that a refiner starts from: the human ones or the last ones, with the decisions in place."""
+    start = this.human if refiner_of(params).starts_from_human(params) else this.previous
     observed, _ = ledger.with_decisions(read_annotations(start), ledger.nothing() if decided is None else decided)
-    enforce(refined, validation, docs, rejected=rejected, name=name, observed=observed, reach=to_the_corner)
+    return observed
+
+
+def reach(refined: AnnotationSet, params: RefinerParams) -> float | None:
+    """How far from its observation a point may have moved, in pixels of a 256-pixel heatmap; None for any way."""
+    return None if refined.provenance["stopped"] else refiner_of(params).reach(params)
 
 
 def search_labels(
-    human: Path,
-    previous: Path,
-    judge: Path,
-    images: Path,
-    training: TrainingParams,
-    alignment: AlignmentParams,
-    iteration: Iteration,
-    name: str,
-    crops: Crops | None = None,
-    decided: pd.DataFrame | None = None,
+    this: Round, params: RefinerParams, alternation: AlternationParams, decided: pd.DataFrame | None = None
 ) -> AnnotationSet:
-    """The labels of one iteration: what the last model's heatmaps make of the last labels.
+    """The labels of one iteration: what the refiner makes of the last labels and the last model's heatmaps.
 
     A point that somebody has decided on (`lmk.history.ledger`) is where it was decided to be: no human label is trusted
     more.
     """
     keep_memory()
     decided = ledger.nothing() if decided is None else decided
-    before, _ = ledger.with_decisions(read_annotations(previous), decided)
-    first, fixed = ledger.with_decisions(read_annotations(human), decided)
-    keys = ["image", "instance", "landmark"]
-    if not before.table[keys].equals(first.table[keys]):
-        raise DataError(f"{human} and {previous}: not the same images and instances; name the human labels of this set")
-    number = int(name.removeprefix("i"))
+    before, _ = ledger.with_decisions(read_annotations(this.previous), decided)
+    first, fixed = ledger.with_decisions(read_annotations(this.human), decided)
+    _check_same(before, first, this)
+    number = int(this.name.removeprefix("i"))
+    model = load_model(this.judge, before.scheme)
     provenance: dict[str, Any] = {
         "producer": f"lmk {__version__} refine",
-        "iteration": name,
-        "refiner": iteration.refiner,
-        "parent": digest_of(previous),
-        "parent_iteration": iteration.prev,
-        "model": model_digest(judge),
-        "parameters": alignment.model_dump(),
+        "iteration": this.name,
+        "refiner": params.kind,
+        "parent": digest_of(this.previous),
+        "parent_iteration": this.prev,
+        "model": model_digest(this.judge),
+        "constants": digest_of_constants(type(model).__module__, REFINERS[params.kind].module, "lmk.refine.labels"),
+        "parameters": {**params.model_dump(), **alternation.model_dump()},
         "stopped": before.provenance.get("stopped"),
     }
     if len(decided):
         provenance["decisions"] = digest_of(decided.to_dict("records"))
-    if alignment.stop and provenance["stopped"]:
+    if alternation.stop and provenance["stopped"]:
         return _repeated(before, number, provenance)
-    model = load_model(judge, before.scheme)
+    crops = crops_of(before, this.images, model.params.input_size, this.cache)
+    search = Search(model, before, first, crops, unlearnt(this.judge, first))
     refined = refine_labels(
-        model,
-        before,
-        first,
-        crops or cut_crops(before, images, model.params.input_size),
-        iteration.refiner,
-        alignment,
-        number,
-        provenance,
-        held_out(first, training),
-        Progress(f"searching labels of {name}", "images"),
-        Progress(f"reading views for {name}", "images"),
+        search, params, number, provenance, lambda phase: Progress(f"{phase} for {this.name}", "images")
     )
     refined = _held(refined, first, fixed)
-    was, now = ([one.provenance.get(name) for name in JUDGED] for one in (before, refined))
-    if alignment.stop and was[0] is not None and now[0] > (1 + SAME) * was[0]:
+    was, now = (_judged(one.provenance) for one in (before, refined))
+    if alternation.stop and was["disagreement"] is not None and now["disagreement"] > (1 + SAME) * was["disagreement"]:
         why = (
-            f"{iteration.prev} was kept: the network trained after it agrees less, or knows more by heart "
-            f"(disagreement {now[0]} after {was[0]}, by heart {now[1]} after {was[1]})"
+            f"{this.prev} was kept: the network trained after it agrees less with held-out points, or has memorised "
+            f"more (disagreement {now['disagreement']} after {was['disagreement']}, memorised {now['memorised']} after "
+            f"{was['memorised']})"
         )
         return _repeated(before, number, {**refined.provenance, "stopped": why})
     return refined
+
+
+def _check_same(before: AnnotationSet, first: AnnotationSet, this: Round) -> None:
+    keys = ["image", "instance", "landmark"]
+    if not before.table[keys].equals(first.table[keys]):
+        raise DataError(
+            f"{this.human} and {this.previous}: not the same images and instances; name the human labels of this set"
+        )
+
+
+def _judged(provenance: dict[str, Any]) -> dict[str, Any]:
+    """What a set says of the network that was asked; an older lmk called `memorised` otherwise."""
+    return {
+        "disagreement": provenance.get("disagreement"),
+        "memorised": provenance.get("memorised", provenance.get("by_heart")),
+    }
 
 
 def _held(refined: AnnotationSet, decided: AnnotationSet, fixed: NDArray[np.bool_]) -> AnnotationSet:
@@ -214,7 +242,7 @@ def _held(refined: AnnotationSet, decided: AnnotationSet, fixed: NDArray[np.bool
 
 def _repeated(kept: AnnotationSet, number: int, provenance: dict[str, Any]) -> AnnotationSet:
     """The labels of the iteration before once more, with their evidence, their judge's, and the note that they are."""
-    provenance = {**provenance, **{name: kept.provenance[name] for name in JUDGED}}
+    provenance = {**provenance, **_judged(kept.provenance)}
     origin = kept.table["repeats"].dropna() if "repeats" in kept.table else kept.table["iteration"][:0]
     first = int(origin.iloc[0]) if len(origin) else int(kept.table["iteration"].iloc[0])
     table = kept.table.assign(iteration=number, repeats=first)

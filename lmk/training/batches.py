@@ -7,7 +7,6 @@ and the step alone, so that a training that was killed goes on as if it had not 
 from __future__ import annotations
 
 import math
-from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -16,41 +15,27 @@ from torch.nn import functional
 
 from lmk.annotations import AnnotationSet
 from lmk.config import AugmentationParams
-from lmk.crops import Crops
+from lmk.crops import CropSource
 from lmk.kernels.views import apply_view, to_crop, to_tensor, view, view_matrices
+from lmk.models.base import Batch
+from lmk.training.recipe import Recipe
 
 FEWEST = 8  # pixels a side of an image that is made coarse
-
-
-class Batch(NamedTuple):
-    """What a network is trained on."""
-
-    images: Tensor  # (B, 3, S, S), about zero
-    points: Tensor  # (B, K, 2)
-    weight: Tensor  # (B, K) importance of the landmark, 0 where there is no label
 
 
 class TrainingData:
     """The labelled instances of one split, as random batches."""
 
-    def __init__(
-        self,
-        annotations: AnnotationSet,
-        crops: Crops,
-        input_size: int,
-        augmentation: AugmentationParams,
-        seed: int,
-        importance: np.ndarray | None = None,  # (K,) of each landmark in the loss
-        coarse: float = 0.0,  # probability of an image of low resolution
-    ):
-        self.coarse = coarse
-        self.crops, self.input_size, self.augmentation, self.seed = crops, input_size, augmentation, seed
+    def __init__(self, annotations: AnnotationSet, crops: CropSource, recipe: Recipe, coarse: float = 0.0):
+        self.crops, self.coarse = crops, coarse  # the probability of an image of low resolution
+        self.input_size, self.augmentation = recipe.network.input_size, recipe.augmentation
+        self.seed = recipe.training.seed
         points = torch.from_numpy(annotations.points.copy())
         self.points = to_crop(points, torch.from_numpy(annotations.boxes.copy())).float().nan_to_num(0)
-        important = np.ones(annotations.landmarks) if importance is None else importance
+        weights = recipe.weights(annotations)
+        important = np.ones(annotations.landmarks) if weights is None else weights
         self.weight = torch.from_numpy((annotations.labelled * important).astype(np.float32))
         self.flip = torch.from_numpy(annotations.scheme.flip) if annotations.scheme.mirror else None
-
         self._turn, self._order = -1, torch.empty(0)
 
     def __len__(self) -> int:
@@ -61,7 +46,7 @@ class TrainingData:
         chosen = torch.stack([self._instance(step * size + i) for i in range(size)])
         random = torch.Generator().manual_seed(self.seed * 1_000_003 + step)
         matrix, mirrored = random_views(size, self.augmentation, self.flip is not None, random)
-        pixels = to_tensor(self.crops[chosen.numpy()])
+        pixels = to_tensor(self.crops.read(chosen.numpy()))
         images = view(pixels, matrix, self.input_size, self.crops.margin)
         images = _cover(_colour(images, self.augmentation.colour, random), self.augmentation.occlusion, random)
         if self.coarse:

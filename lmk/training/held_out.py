@@ -8,9 +8,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lmk.annotations import AnnotationSet
-from lmk.config import TrainingParams, parse_section
 from lmk.errors import DataError
-from lmk.models import CONFIG, read_config
+from lmk.models.store import read_config
 
 
 def taught(annotations: AnnotationSet) -> np.ndarray:
@@ -21,13 +20,13 @@ def taught(annotations: AnnotationSet) -> np.ndarray:
     return np.asarray(chosen)
 
 
-def held_out(annotations: AnnotationSet, training: TrainingParams) -> NDArray[np.bool_]:
-    """(N, K) points of train that are not learnt, the same in every iteration."""
-    drawn = np.random.default_rng([training.seed, 9]).random(annotations.labelled.shape) < training.held_out
+def held_out(annotations: AnnotationSet, seed: int, share: float) -> NDArray[np.bool_]:
+    """(N, K) points of train that are not learnt: a share of them, the same in every iteration."""
+    drawn = np.random.default_rng([seed, 9]).random(annotations.labelled.shape) < share
     return np.asarray(drawn & annotations.labelled & annotations.in_split("train")[:, None])
 
 
 def unlearnt(model: Path, annotations: AnnotationSet) -> NDArray[np.bool_]:
     """(N, K) points of a set that a network which was trained on it has not learnt."""
     training = read_config(model)["provenance"]["parameters"]["training"]
-    return held_out(annotations, parse_section(TrainingParams, training, where=str(model / CONFIG)))
+    return held_out(annotations, int(training["seed"]), float(training["held_out"]))

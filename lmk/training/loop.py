@@ -5,8 +5,10 @@ from __future__ import annotations
 import copy
 import json
 import math
+import sys
 from collections.abc import Callable
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -15,75 +17,69 @@ from safetensors import SafetensorError, safe_open
 from torch import Tensor, nn
 
 from lmk.annotations import AnnotationSet
-from lmk.config import AugmentationParams, TrainingParams
+from lmk.config import TrainingParams
 from lmk.console import Progress
-from lmk.crops import Crops
+from lmk.crops import CropSource
 from lmk.errors import ModelError
-from lmk.inference import autocast, device, on_device, predict
+from lmk.inference import as_input, autocast, device, on_device, predict
 from lmk.kernels.metrics import bounds_side, instance_errors, point_errors
-from lmk.models import Network, load_weights_into, write_tensors
+from lmk.models.base import Batch, Detector
+from lmk.models.store import load_weights_into, write_tensors
 from lmk.store import replacing
 from lmk.training.batches import TrainingData
 from lmk.training.held_out import taught
+from lmk.training.recipe import Recipe
 
 CHECKPOINT = "checkpoint.safetensors"
 COLUMNS = ["images", "loss", "val_nme", "learning_rate"]  # of a curve
 
 
+class Course(NamedTuple):
+    """Where a training keeps its checkpoints, and who hears of it."""
+
+    work: Path  # folder for checkpoints, named by what is trained on what; a training goes on from those it finds
+    title: str  # for the progress
+    after_step: Callable[[int], None] | None = None  # called with the number of each finished step; for tests
+
+
 def train(
-    model: Network,
-    annotations: AnnotationSet,
-    crops: Crops,
-    params: TrainingParams,
-    augmentation: AugmentationParams,
-    work: Path,
-    title: str,
-    after_step: Callable[[int], None] | None = None,
-    importance: np.ndarray | None = None,
-) -> tuple[Network, pd.DataFrame]:
+    model: Detector, annotations: AnnotationSet, crops: CropSource, recipe: Recipe, course: Course
+) -> tuple[Detector, pd.DataFrame]:
     """Train on the split `train`, look at `val`, never at `test`.
 
     Args:
         model: where to start from; it is changed.
         annotations: all instances, in the order of `crops`.
         crops: their pixels.
-        params: budget, optimiser, rate, seed.
-        augmentation: what is done to every image.
-        work: folder for checkpoints, named by what is trained on what; an interrupted training with the same name goes
-            on from there with the same result.
-        title: for the progress.
-        after_step: called with the number of each finished step; for tests.
-        importance: (K,) of each landmark in the loss; all the same without it.
+        recipe: budget, optimiser, rate, seed, augmentation, importance of landmarks.
+        course: an interrupted training goes on from its checkpoints, with the same result.
 
     Returns:
         The network with averaged weights, and its curve: images, loss, val_nme in % of the box, learning_rate.
     """
     # On a GPU an operation without a deterministic version is worth a warning, not an end.
     torch.use_deterministic_algorithms(True, warn_only=device().type == "cuda")
-    chosen = taught(annotations)
-    size = model.params.input_size
-    data = TrainingData(
-        annotations.select(chosen), crops.select(chosen), size, augmentation, params.seed, importance, model.coarse
-    )
+    params, chosen = recipe.training, taught(annotations)
+    data = TrainingData(annotations.select(chosen), crops.select(chosen), recipe, model.coarse)
     watched = annotations.in_split("val")
 
     model = on_device(model).train()
     averaged = copy.deepcopy(model)
     optimiser = _optimiser(model, params)
     run = _Run(model, averaged, optimiser)
-    run.resume(work)
+    run.resume(course.work)
     budget = min(params.images, params.epochs * len(data))
     steps = math.ceil(budget / params.batch)
     look = max(1, params.look_every // params.batch)
-    progress = Progress(title, "images")
+    progress = Progress(course.title, "images")
     while run.step < steps and not run.stopped:
         rate = learning_rate(params, run.step / steps)
         for group in optimiser.param_groups:
             group["lr"] = rate
         batch = data.batch(run.step, params.batch)
-        images = batch.images.to(device(), memory_format=torch.channels_last)
+        batch = Batch(as_input(batch.images), batch.points.to(device()), batch.weight.to(device()))
         with autocast():
-            loss = model.loss(images, batch.points.to(device()), batch.weight.to(device()))
+            loss = model.loss(batch)
         optimiser.zero_grad(set_to_none=True)
         loss.backward()  # type: ignore[no-untyped-call]
         nn.utils.clip_grad_norm_(model.parameters(), 5.0)
@@ -92,15 +88,15 @@ def train(
         run.losses.append(float(loss.detach()))
         _average(averaged, model, min(params.averaging, (1 + run.step) / (10 + run.step)))
         if not math.isfinite(run.losses[-1]):
-            raise ModelError(f"{title}: the loss is no longer a number; lower training.learning_rate")
+            raise ModelError(f"{course.title}: the loss is no longer a number; lower training.learning_rate")
         if run.step % look == 0 or run.step == steps:
             error = _watch(averaged, annotations, crops, watched)
             run.look(run.step * params.batch, error, rate, params.patience)
-            run.save(work)
+            run.save(course.work)
         shown = np.mean(run.losses[-20:]) if run.losses else run.curve[-1]["loss"]
         progress(min(run.step * params.batch, budget), budget, f"loss {shown:.3f}")
-        if after_step is not None:
-            after_step(run.step)
+        if course.after_step is not None:
+            course.after_step(run.step)
     if run.best is not None:
         averaged.load_state_dict(run.best)
     return averaged.eval(), pd.DataFrame(run.curve, columns=COLUMNS)
@@ -117,7 +113,7 @@ def learning_rate(params: TrainingParams, done: float) -> float:
 class _Run:
     """All that a training needs to go on: weights, their average, the optimiser's moments, the curve."""
 
-    def __init__(self, model: Network, averaged: Network, optimiser: torch.optim.Optimizer) -> None:
+    def __init__(self, model: Detector, averaged: Detector, optimiser: torch.optim.Optimizer) -> None:
         self.model, self.averaged, self.optimiser = model, averaged, optimiser
         self.step = 0
         self.losses: list[float] = []
@@ -151,11 +147,15 @@ class _Run:
             write_tensors(state, temporary, note=json.dumps(plain))
 
     def resume(self, work: Path) -> None:
+        path = work / CHECKPOINT
+        if not path.is_file():
+            return
         try:
-            with safe_open(work / CHECKPOINT, framework="pt") as file:
+            with safe_open(path, framework="pt") as file:
                 state = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (it is not a dict)
                 plain = json.loads(file.metadata()["note"])
-        except (OSError, SafetensorError):  # none yet, or one that a disk has spoilt: start from scratch
+        except SafetensorError as cause:  # written whole, so a disk has spoilt it since
+            print(f"{path}: damaged ({cause}); training starts from scratch", file=sys.stderr)
             return
         load_weights_into(self.model, state, "model.")
         load_weights_into(self.averaged, state, "averaged.")
@@ -172,14 +172,14 @@ class _Run:
             setattr(self, name, value)
 
 
-def _optimiser(model: Network, params: TrainingParams) -> torch.optim.Optimizer:
+def _optimiser(model: Detector, params: TrainingParams) -> torch.optim.Optimizer:
     if params.optimiser == "rmsprop":
         return torch.optim.RMSprop(model.parameters(), lr=params.learning_rate, weight_decay=params.weight_decay)
     return torch.optim.AdamW(model.parameters(), lr=params.learning_rate, weight_decay=params.weight_decay)
 
 
 @torch.no_grad()
-def _average(averaged: Network, model: Network, decay: float) -> None:
+def _average(averaged: Detector, model: Detector, decay: float) -> None:
     for kept, new in zip(averaged.state_dict().values(), model.state_dict().values(), strict=True):
         if kept.dtype.is_floating_point:
             kept.lerp_(new, 1 - decay)
@@ -187,7 +187,7 @@ def _average(averaged: Network, model: Network, decay: float) -> None:
             kept.copy_(new)
 
 
-def _watch(model: Network, annotations: AnnotationSet, crops: Crops, watched: np.ndarray) -> float | None:
+def _watch(model: Detector, annotations: AnnotationSet, crops: CropSource, watched: np.ndarray) -> float | None:
     """Error on `val` against its human labels, in % of the box; None without that split."""
     if not watched.any():
         return None

@@ -11,9 +11,9 @@ import torch
 from bench.ablations.runs import alike
 from bench.label_truth.data import read_truth
 from lmk.annotations import AnnotationSet
-from lmk.config import CorrectionParams
 from lmk.evaluation import normalisers
-from lmk.models.corrections import ShapeCorrection
+from lmk.models.corrections import CorrectionParams
+from lmk.models.shapes import ShapeCorrection
 
 
 def test_the_ablations_run_and_their_page_has_every_table(tiny, small, tmp_path, every_peak_counts, monkeypatch):

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from lmk.kernels.consensus import _expect, correlation, scatter, settle
+from lmk.kernels.consensus import _expect, correlation, estimate, view_variance
 
 
 def draw(seed, count=400, points=12, views=16, free=0.5):
@@ -25,7 +25,7 @@ def draw(seed, count=400, points=12, views=16, free=0.5):
 
 
 def wobble(views, labelled):
-    variance = scatter((views**2).sum(0) / (len(views) - 1), labelled)
+    variance = view_variance((views**2).sum(0) / (len(views) - 1), labelled)
     return variance, correlation(views, variance, labelled)
 
 
@@ -59,16 +59,16 @@ def test_what_is_found_is_nearer_than_human_and_reading_and_the_noise_is_that_wh
     everything = torch.ones_like(error)
 
     variance, together = wobble(scatter, everything.bool())
-    found = settle(human - error, variance, together, everything, torch.ones(len(error), dtype=torch.bool))
+    found = estimate(human - error, variance, together, everything, torch.ones(len(error), dtype=torch.bool))
 
     def missed(shift):  # the reading lies at 0, the truth at -error
         return float((shift + error).square().mean().sqrt())
 
-    assert missed(found.shift) < 0.85 * missed(torch.zeros_like(error))
-    assert missed(found.shift) < 0.5 * float(human.square().mean().sqrt())
+    assert missed(found.offset) < 0.85 * missed(torch.zeros_like(error))
+    assert missed(found.offset) < 0.5 * float(human.square().mean().sqrt())
     ratio = (found.noise / noise).view(-1, 2).mean(0)
     assert ((ratio > 0.85) & (ratio < 1.3)).all()
-    assert 0.7 < float(found.variance.mean().sqrt()) / missed(found.shift) < 1.3
+    assert 0.7 < float(found.variance.mean().sqrt()) / missed(found.offset) < 1.3
 
 
 def test_neighbours_help_a_point_that_has_no_label():
@@ -79,14 +79,14 @@ def test_neighbours_help_a_point_that_has_no_label():
     residual = human - error
     everybody = torch.ones(len(error), dtype=torch.bool)
 
-    found = settle(residual, variance, together, trust, everybody)
+    found = estimate(residual, variance, together, trust, everybody)
     other = residual.clone()
     other[:100, 6:8] = 1e3
-    again = settle(other, variance, together, trust, everybody)
+    again = estimate(other, variance, together, trust, everybody)
 
-    torch.testing.assert_close(found.shift, again.shift)
+    torch.testing.assert_close(found.offset, again.offset)
     missed = error[:100, 7]  # across, where neighbours know something of it
-    assert (found.shift[:100, 7] + missed).square().mean() < 0.9 * missed.square().mean()
+    assert (found.offset[:100, 7] + missed).square().mean() < 0.9 * missed.square().mean()
 
 
 def test_only_those_that_teach_are_learnt_from():
@@ -96,7 +96,7 @@ def test_only_those_that_teach_are_learnt_from():
     everything = torch.ones_like(error)
     variance, together = wobble(scatter, everything.bool())
 
-    found = settle(human - error, variance, together, everything, teach)
+    found = estimate(human - error, variance, together, everything, teach)
 
     assert float((found.noise / noise).mean()) < 1.3
 
@@ -109,6 +109,6 @@ def test_a_reading_that_wobbles_gives_way_to_the_human():
     lost[:10] *= 1e4
     residual = human - error
 
-    found = settle(residual, lost, together, everything, torch.ones(len(error), dtype=torch.bool))
+    found = estimate(residual, lost, together, everything, torch.ones(len(error), dtype=torch.bool))
 
-    assert (found.shift[:10] - residual[:10]).abs().mean() < 0.2 * residual[:10].abs().mean()
+    assert (found.offset[:10] - residual[:10]).abs().mean() < 0.2 * residual[:10].abs().mean()

@@ -7,18 +7,12 @@ import pytest
 import torch
 from scipy.optimize import minimize
 
-from lmk.config import CorrectionParams
-from lmk.kernels.heatmap import gaussian_profiles
-from lmk.models import build_model
-from lmk.models.corrections import (
-    OTHERWISE,
-    HeatmapCorrection,
-    ShapeCorrection,
-    _turned,
-    _turned_points,
-    covariances,
-    roll,
-)
+from lmk.kernels.heatmap import covariances, gaussian_profiles
+from lmk.models.base import Batch
+from lmk.models.corrections import OTHERWISE, CorrectionParams, HeatmapCorrection
+from lmk.models.shapes import ShapeCorrection
+from lmk.models.store import build_model
+from lmk.models.upright import _turned, _turned_points, roll
 from lmk.scheme import load_scheme
 from lmk.synth.render import render_face
 
@@ -271,7 +265,7 @@ def test_a_unit_learns_both_what_it_sees_and_what_was_moved(small, monkeypatch):
 
     assert len(away) == 2 * 59
     assert float((there - points).abs().max()) > 2 / 128
-    assert float(unit.loss(images, points, weight)) == pytest.approx(float(away.mean()), rel=1e-5)
+    assert float(unit.loss(Batch(images, points, weight))) == pytest.approx(float(away.mean()), rel=1e-5)
 
 
 def laid(shape, on):
@@ -294,8 +288,8 @@ class BrightSpot(torch.nn.Module):
         size = maps.shape[-1]
         return (torch.stack([best % size, best // size], -1) + 0.5) * 2 / size - 1
 
-    def loss(self, images, points, weight):
-        return torch.linalg.vector_norm(self.decode(self.log_heatmaps(images)) - points, dim=-1).mean()
+    def loss(self, batch):
+        return torch.linalg.vector_norm(self.decode(self.log_heatmaps(batch.images)) - batch.points, dim=-1).mean()
 
 
 def test_a_face_is_turned_upright_and_its_points_back(small, monkeypatch):
@@ -311,4 +305,4 @@ def test_a_face_is_turned_upright_and_its_points_back(small, monkeypatch):
 
     assert float((turned - place).abs().max()) > 0.15
     torch.testing.assert_close(unit.locate(image), place, atol=0.03, rtol=0)
-    assert float(unit.loss(image, place, torch.ones(1, 1))) < 0.03
+    assert float(unit.loss(Batch(image, place, torch.ones(1, 1)))) < 0.03

@@ -9,30 +9,88 @@ import pandas as pd
 import pytest
 import torch
 
-from lmk.config import CorrectionParams
+from lmk.config import parse_section
 from lmk.errors import ModelError
-from lmk.models import CONFIG, MODELS, WEIGHTS, build_model, load_model, save_model
-from lmk.models.corrections import CORRECTIONS, Correction
+from lmk.models.base import Batch
+from lmk.models.store import CONFIG, WEIGHTS, build_model, load_model, save_model
+from lmk.registry import NETWORKS
 from lmk.scheme import load_scheme
 
 CURVE = pd.DataFrame({"images": [8], "loss": [1.5]})
 
 
-@pytest.mark.parametrize("kind", MODELS)
+def parameters(kind, small):
+    """Small ones of a kind."""
+    if NETWORKS[kind].corrects:
+        return parse_section(NETWORKS[kind].load().Params, {"kind": kind, "detector": small.model}, "test")
+    return small.downstream.models[kind]
+
+
+def made(kind, small, seed=4):
+    """An untrained network; what stands on a detector has one, and has seen shapes."""
+    params, scheme = parameters(kind, small), load_scheme("ibug68")
+    known = build_model(params.beneath, scheme, seed=9) if params.beneath else None
+    shapes = np.random.default_rng(0).uniform(-0.8, 0.8, (30, 68, 2))
+    return build_model(params, scheme, seed).start(known, shapes)
+
+
+def batch():
+    random = torch.Generator().manual_seed(0)
+    images = torch.randn(4, 3, 64, 64, generator=random)
+    return Batch(images, torch.rand(4, 68, 2, generator=random) * 1.6 - 0.8, torch.ones(4, 68))
+
+
+@pytest.mark.parametrize("kind", NETWORKS)
 def test_a_network_comes_back_with_its_weights_and_says_the_same(small, tmp_path, kind):
-    scheme = load_scheme("ibug68")
-    corrections = {name: CorrectionParams(kind=name, detector=small.model) for name in CORRECTIONS}
-    model = build_model({**corrections, **small.downstream.models}[kind], scheme, seed=4).eval()
-    if isinstance(model, Correction):
-        model.study(np.random.default_rng(0).uniform(-1, 1, (30, 68, 2)))
+    scheme, model = load_scheme("ibug68"), made(kind, small).eval()
     save_model(model, scheme, {"producer": "test"}, CURVE, tmp_path / "model")
-    images = torch.randn(2, 3, 64, 64, generator=torch.Generator().manual_seed(0))
 
     back = load_model(tmp_path / "model", scheme)
 
+    assert back.params == model.params
     with torch.inference_mode():
-        torch.testing.assert_close(back.locate(images), model.locate(images), rtol=0, atol=0, equal_nan=True)
-        assert back.locate(images).shape == (2, 68, 2)
+        one, other = (network.predict(batch().images) for network in (model, back))
+    torch.testing.assert_close(one.points, other.points, rtol=0, atol=0, equal_nan=True)
+    assert one.points.shape == (4, 68, 2)
+    for about in (one.confidence, one.visibility):
+        assert about is None or (about.shape == (4, 68) and bool(((about >= 0) & (about <= 1 + 1e-5)).all()))
+
+
+@pytest.mark.parametrize("kind", NETWORKS)
+def test_every_weight_that_is_trained_gets_a_gradient(small, kind):
+    model = made(kind, small).train()
+    wanted = {name for name, weight in model.named_parameters() if weight.requires_grad}
+    if not model.learns:
+        assert not wanted
+        return
+
+    loss = model.loss(batch())
+    loss.backward()
+
+    assert torch.isfinite(loss)
+    got = {name for name, weight in model.named_parameters() if weight.grad is not None and weight.grad.abs().sum() > 0}
+    assert got == wanted
+
+
+@pytest.mark.parametrize("kind", NETWORKS)
+def test_the_same_seed_gives_the_same_weights_and_another_others(small, kind):
+    one, two, other = (made(kind, small, seed).state_dict() for seed in (4, 4, 5))
+
+    assert all(torch.equal(value, two[name]) for name, value in one.items())
+    if made(kind, small).learns and kind != "upright":  # which starts from the detector's weights
+        assert any(not torch.equal(value, other[name]) for name, value in one.items() if "detector" not in name)
+
+
+@pytest.mark.parametrize("kind", NETWORKS)
+def test_a_mirrored_image_counts_as_much_as_the_image(small, kind):
+    model, flip = made(kind, small).eval(), torch.from_numpy(load_scheme("ibug68").flip)
+    images = batch().images
+
+    with torch.inference_mode():
+        straight = model.predict(images, flip).points
+        mirrored = model.predict(images.flip(-1), flip).points
+
+    torch.testing.assert_close(mirrored[:, flip] * torch.tensor([-1.0, 1.0]), straight, atol=1e-4, rtol=0)
 
 
 def test_a_heatmap_without_a_peak_is_no_position(small):

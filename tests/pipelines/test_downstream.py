@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import torch
 
-from lmk.config import CorrectionParams, DataParams
-from lmk.crops import cut_crops
+from lmk.config import DataParams
+from lmk.crops import crops_of
 from lmk.evaluation import model_tables
 from lmk.inference import predict
-from lmk.models import load_model
+from lmk.models.corrections import CorrectionParams
+from lmk.models.store import load_model
 from lmk.store import write_annotations
 from pipelines.downstream import downstream
 from pipelines.paths import Paths
@@ -29,7 +30,7 @@ def test_a_correction_is_put_on_the_detector_that_learnt_the_same_labels(rendere
         corrected, detector = (load_model(paths.downstream(name, labels), human.scheme) for name in reversed(models))
         for name, value in corrected.detector.state_dict().items():
             assert torch.equal(value, detector.state_dict()[name])
-        points = predict(corrected, human, cut_crops(human, rendered / "faces", 64), mirror=False)
+        points = predict(corrected, human, crops_of(human, rendered / "faces", 64), mirror=False)
         tables = model_tables(points, human, None, "test", 8.0)
         assert tables["human"]["interocular"]["nme"] > 0
     assert not list(paths.work.glob("*"))

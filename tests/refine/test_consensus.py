@@ -68,10 +68,10 @@ def test_the_agreement_is_nearer_to_the_truth_than_humans_and_readings(truth):
     assert missed(found.points, truth, ~gross) < 0.9 * missed(views.mean(0), truth, ~gross)
     assert missed(found.points, truth, ~gross) < 0.5 * missed(human.points, truth, ~gross)
     assert missed(found.points, truth, gross) < 0.4 * missed(human.points, truth, gross)
-    assert found.suspicion[gross].mean() > 0.7
-    assert (found.suspicion[~gross] > 0.5).mean() < 0.01
+    assert found.evidence["suspicion"][gross].mean() > 0.7
+    assert (found.evidence["suspicion"][~gross] > 0.5).mean() < 0.01
     square = np.square(np.linalg.norm(found.points - truth, axis=-1)[~gross]).mean()
-    assert 0.6 < np.square(found.error[~gross]).mean() / square < 1.4
+    assert 0.6 < np.square(found.evidence["error"][~gross]).mean() / square < 1.4
 
 
 def test_habits_of_annotators_are_taken_off_before_they_are_believed(truth):
@@ -97,7 +97,7 @@ def test_split_that_does_not_teach_changes_nothing_for_the_others(truth):
     after = agree(AnnotationSet(table, human.scheme, {}), views, teach)
 
     np.testing.assert_allclose(before.points[teach], after.points[teach], atol=1e-9)
-    assert after.suspicion[~teach].mean() > 0.5
+    assert after.evidence["suspicion"][~teach].mean() > 0.5
 
 
 def test_units_do_not_matter(truth):
@@ -111,7 +111,7 @@ def test_units_do_not_matter(truth):
     one, other = agree(human, views, everybody), agree(large, 4 * views, everybody)
 
     np.testing.assert_allclose(4 * one.points, other.points, atol=1e-3)
-    np.testing.assert_allclose(one.suspicion, other.suspicion, atol=1e-4)
+    np.testing.assert_allclose(one.evidence["suspicion"], other.evidence["suspicion"], atol=1e-4)
 
 
 def test_points_without_a_label_stay_without_one(truth):
@@ -125,7 +125,7 @@ def test_points_without_a_label_stay_without_one(truth):
     gone = gone.reshape(COUNT, 68)
     assert np.isnan(found.points[gone]).all()
     assert np.isfinite(found.points[~gone]).all()
-    assert (found.suspicion[gone] == 0).all()
+    assert np.isnan(found.evidence["suspicion"][gone]).all()
 
 
 def test_a_point_that_the_views_do_not_show_stays_and_harms_no_other(truth):
@@ -140,8 +140,8 @@ def test_a_point_that_the_views_do_not_show_stays_and_harms_no_other(truth):
 
     np.testing.assert_array_equal(found.points[:50, 8], human.points[:50, 8])
     np.testing.assert_array_equal(found.points[:, 62], human.points[:, 62])
-    assert (found.suspicion[:50, 8] == 0).all()
-    assert np.isnan(found.error[:50, 8]).all()
+    assert (found.evidence["suspicion"][:50, 8] == 0).all()
+    assert np.isnan(found.evidence["error"][:50, 8]).all()
     rest = ~gross
     rest[:50, 8] = rest[:, 62] = False
     assert missed(found.points, truth, rest) < 1.02 * missed(whole.points, truth, rest)

@@ -10,10 +10,13 @@ import pytest
 
 from lmk.config import Iteration
 from lmk.history import ledger
-from lmk.models import WEIGHTS, model_digest
-from lmk.refine.iteration import doubtful, next_training, run_iteration
+from lmk.models.store import WEIGHTS, model_digest
+from lmk.refine.consensus import ConsensusParams
+from lmk.refine.iteration import Method, doubtful, next_training, run_iteration
 from lmk.store import digest_of, read_annotations, write_annotations
 from lmk.training.fit import fit
+from lmk.training.held_out import unlearnt
+from lmk.training.recipe import Job, Recipe
 from lmk.workspace import Workspace
 
 
@@ -22,19 +25,18 @@ def run(rendered, human, small, tmp_path):
     """A workspace with a trained baseline, and a function that runs an iteration in it."""
     paths = Workspace(tmp_path)
     write_annotations(human, paths.annotations("i00"))
-    fit(
-        labels=paths.annotations("i00"), images=rendered / "faces", network=small.model, training=small.training,
-        augmentation=small.augmentation, target=paths.model("i00"), work=paths.work, title="baseline",
-    )  # fmt: skip
+    job = Job(paths.annotations("i00"), rendered / "faces", paths.model("i00"), paths.work, "baseline")
+    fit(Recipe(small.model, small.training, small.augmentation), job)
 
     def go(number, refiner="consensus", images=16, **changes):
         name = f"i{number:02d}"
         iteration = Iteration(prev=f"i{number - 1:02d}", refiner=refiner, images=images, learning_rate=1e-3)
-        alignment = small.alignment.model_copy(update={"views": 4, **changes})
-        run_iteration(
-            name, iteration, rendered / "faces", small.model, small.training, small.augmentation, alignment,
-            small.validation, paths,
-        )  # fmt: skip
+        refiners = {"consensus": ConsensusParams(kind="consensus", views=4, mirror=True), **small.refiners}
+        alternation = small.alternation.changed(**changes)
+        method = Method(
+            small.model, small.training, small.augmentation, refiners[refiner], alternation, small.validation
+        )
+        run_iteration(name, iteration, rendered / "faces", method, paths)
         return read_annotations(paths.annotations(name)), paths
 
     return go
@@ -77,7 +79,7 @@ def test_a_worse_network_stops_the_alternation_and_the_labels_are_repeated(run):
         assert (later.table["repeats"] == 1).all()
         np.testing.assert_array_equal(later.column("suspicion"), first.column("suspicion"))
         assert "i01 was kept" in later.provenance["stopped"]
-        assert later.provenance["by_heart"] == first.provenance["by_heart"]  # of the network whose labels these are
+        assert later.provenance["memorised"] == first.provenance["memorised"]  # of the network whose labels these are
     assert set(third.table["iteration"]) == {3}
     assert model_digest(paths.model("i03")) == model_digest(paths.model("i01"))
 
@@ -94,15 +96,22 @@ def test_without_the_rule_it_goes_on(run, every_peak_counts):
     assert (np.nan_to_num(second.points) != np.nan_to_num(first.points)).any()
 
 
-def test_no_budget_after_a_search_keeps_the_network(run):
+def test_no_budget_after_a_search_keeps_the_network_and_the_next_training_goes_on_from_it(run, small, human):
     _, paths = run(1, images=0)
 
-    one, other = (paths.model(name) / WEIGHTS for name in ("i00", "i01"))
-    assert one.read_bytes() == other.read_bytes()
+    for file in (WEIGHTS, "config.json", "curve.csv"):
+        assert (paths.model("i00") / file).read_bytes() == (paths.model("i01") / file).read_bytes()
+    refined, _ = run(2, images=10_000, stop=False)
+    # As many passes as after the baseline's, not as after a training of no images.
+    seen = pd.read_csv(paths.model("i00") / "curve.csv")["images"].max() / human.in_split("train").sum()
+    iteration = Iteration(prev="i01", refiner="consensus", images=10_000, learning_rate=1e-3)
+    epochs = taught(paths, "i02")["parameters"]["training"]["epochs"]
+    assert epochs == next_training(small.training, iteration, seen, refined.provenance["memorised"]).epochs
+    unlearnt(paths.model("i02"), human)  # what it was trained with is understood
 
 
 @pytest.mark.parametrize(
-    ("before", "by_heart", "epochs"),
+    ("before", "memorised", "epochs"),
     [
         (20.0, 0.0, 60),  # at most three times as many as before
         (20.0, 0.04, 25),
@@ -113,11 +122,11 @@ def test_no_budget_after_a_search_keeps_the_network(run):
         (0.0, 0.01, 20),  # nothing was trained before
     ],
 )
-def test_a_network_that_knows_much_by_heart_sees_each_image_less_often(small, before, by_heart, epochs):
+def test_a_network_that_has_memorised_much_sees_each_image_less_often(small, before, memorised, epochs):
     iteration = Iteration(prev="i00", refiner="consensus", images=1000, learning_rate=1e-3)
-    training = small.training.model_copy(update={"epochs": 40, "by_heart": 0.05})
+    training = small.training.changed(epochs=40, memorised=0.05)
 
-    budget = next_training(training, iteration, before, by_heart)
+    budget = next_training(training, iteration, before, memorised)
 
     assert budget.epochs == epochs
     assert budget.images == 1000
@@ -130,7 +139,7 @@ def test_the_next_training_starts_from_how_often_the_last_one_saw_each_image(run
 
     epochs = taught(paths, "i01")["parameters"]["training"]["epochs"]
 
-    assert epochs == next_training(small.training, iteration, seen, refined.provenance["by_heart"]).epochs
+    assert epochs == next_training(small.training, iteration, seen, refined.provenance["memorised"]).epochs
 
 
 def decide(paths, iteration, source, landmarks, action="accept"):

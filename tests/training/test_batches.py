@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from lmk.config import AugmentationParams
-from lmk.crops import cut_crops
+from lmk.crops import crops_of
 from lmk.kernels.views import apply_view, view
 from lmk.training.batches import TrainingData, random_views
 
@@ -17,7 +17,7 @@ WILD = AugmentationParams(rotation=20.0, scale=0.1, shift=0.05, flip=True, colou
 
 @pytest.fixture
 def data(rendered, human):
-    crops = cut_crops(human, rendered / "faces", 64)
+    crops = crops_of(human, rendered / "faces", 64)
     return lambda augmentation: TrainingData(human, crops, 64, augmentation, seed=3)
 
 
@@ -76,7 +76,7 @@ def test_points_without_a_label_have_no_weight_and_no_nan(rendered, human):
     table = human.table.copy()
     table.loc[5, ["x", "y", "visibility"]] = [np.nan, np.nan, 0]
     gone = type(human)(table, human.scheme, {})
-    crops = cut_crops(gone, rendered / "faces", 64)
+    crops = crops_of(gone, rendered / "faces", 64)
 
     batch = TrainingData(gone, crops, 64, WILD, seed=0).batch(0, 20)
 
@@ -85,7 +85,7 @@ def test_points_without_a_label_have_no_weight_and_no_nan(rendered, human):
 
 
 def test_half_of_the_images_are_coarse_and_nothing_else_is_changed(rendered, human):
-    crops = cut_crops(human, rendered / "faces", 64)
+    crops = crops_of(human, rendered / "faces", 64)
     plain = TrainingData(human, crops, 64, WILD, seed=3).batch(0, 20)
 
     coarse = TrainingData(human, crops, 64, WILD, seed=3, coarse=0.5).batch(0, 20)
@@ -103,7 +103,7 @@ def test_half_of_the_images_are_coarse_and_nothing_else_is_changed(rendered, hum
 
 
 def test_a_landmark_counts_as_much_as_it_is_said_to(rendered, human):
-    crops = cut_crops(human, rendered / "faces", 64)
+    crops = crops_of(human, rendered / "faces", 64)
     importance = np.where(human.scheme.flip == np.arange(68), 0.5, 2.0)  # the same for both sides
 
     batch = TrainingData(human, crops, 64, WILD, 3, importance).batch(0, 20)

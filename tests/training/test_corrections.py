@@ -9,15 +9,20 @@ import pytest
 import torch
 
 from lmk import arguments, cli
-from lmk.config import CorrectionParams, DownstreamParams, HourglassParams
-from lmk.crops import cut_crops
+from lmk.config import DownstreamParams
+from lmk.crops import crops_of
 from lmk.errors import DataError, ModelError
 from lmk.inference import predict
-from lmk.models import load_model, read_config
-from lmk.models.corrections import CORRECTIONS
+from lmk.models.corrections import CorrectionParams
+from lmk.models.hourglass import HourglassParams
+from lmk.models.store import load_model, read_config
+from lmk.registry import NETWORKS
 from lmk.store import write_annotations
 from lmk.training.fit import fit
+from lmk.training.recipe import Job, Recipe
 from tests.conftest import SMALL
+
+CORRECTIONS = [name for name, entry in NETWORKS.items() if entry.corrects]
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -34,12 +39,10 @@ def trained(rendered, human, small, tmp_path_factory):
     """Labels, crops, and a detector on disk."""
     folder = tmp_path_factory.mktemp("corrections")
     write_annotations(human, folder / "i00.parquet")
-    crops = cut_crops(human, rendered / "faces", 64)
+    crops = crops_of(human, rendered / "faces", 64)
     target = folder / "detector"
-    fit(
-        folder / "i00.parquet", rendered / "faces", small.model, small.training, small.augmentation, target,
-        folder / "work", "detector", crops=crops,
-    )  # fmt: skip
+    job = Job(folder / "i00.parquet", rendered / "faces", target, folder / "work", "detector")
+    fit(Recipe(small.model, small.training, small.augmentation), job)
     return folder, crops, target
 
 
@@ -50,10 +53,9 @@ def test_a_correction_is_trained_kept_and_read_and_leaves_its_detector_alone(
     folder, crops, beneath = trained
     params = CorrectionParams(kind=kind, detector=small.model)
     for target in ("one", "two"):
-        fit(
-            folder / "i00.parquet", rendered / "faces", params, small.training, small.augmentation, tmp_path / target,
-            tmp_path / target / "work", "correction", start=beneath, crops=crops,
-        )  # fmt: skip
+        work = tmp_path / target / "work"
+        job = Job(folder / "i00.parquet", rendered / "faces", tmp_path / target, work, "correction", beneath)
+        fit(Recipe(params, small.training, small.augmentation), job)
 
     one, two = (load_model(tmp_path / name, human.scheme) for name in ("one", "two"))
     before = load_model(beneath, human.scheme).state_dict()
@@ -68,11 +70,10 @@ def test_a_correction_is_trained_kept_and_read_and_leaves_its_detector_alone(
 def test_a_correction_learns_to_leave_no_point_far_out(trained, rendered, human, small, tmp_path):
     """Heatmaps of a network of a second's training are wild; the mean shape alone is better."""
     folder, crops, beneath = trained
-    training = small.training.model_copy(update={"images": 800, "learning_rate": 3e-3, "epochs": 100})
-    fit(
-        folder / "i00.parquet", rendered / "faces", CorrectionParams(kind="ghcu", detector=small.model), training,
-        small.augmentation, tmp_path / "ghcu", tmp_path / "work", "ghcu", start=beneath, crops=crops,
-    )  # fmt: skip
+    training = small.training.changed(images=800, learning_rate=3e-3, epochs=100)
+    params = CorrectionParams(kind="ghcu", detector=small.model)
+    job = Job(folder / "i00.parquet", rendered / "faces", tmp_path / "ghcu", tmp_path / "work", "ghcu", beneath)
+    fit(Recipe(params, training, small.augmentation), job)
 
     def missed(path):
         points = predict(load_model(path, human.scheme), human, crops, mirror=False)
@@ -82,37 +83,32 @@ def test_a_correction_learns_to_leave_no_point_far_out(trained, rendered, human,
 
 
 def test_a_unit_that_compares_images_refuses_to_see_one_at_a_time(trained, rendered, human, small, tmp_path):
-    folder, crops, beneath = trained
+    folder, _, beneath = trained
+    params = CorrectionParams(kind="shaped", detector=small.model)
+    job = Job(folder / "i00.parquet", rendered / "faces", tmp_path / "shaped", tmp_path / "work", "shaped", beneath)
 
     with pytest.raises(ModelError, match=r"batches of two images or more; raise training\.batch"):
-        fit(
-            folder / "i00.parquet", rendered / "faces", CorrectionParams(kind="shaped", detector=small.model),
-            small.training.model_copy(update={"batch": 1}), small.augmentation, tmp_path / "shaped", tmp_path / "work",
-            "shaped", start=beneath, crops=crops,
-        )  # fmt: skip
+        fit(Recipe(params, small.training.changed(batch=1), small.augmentation), job)
 
 
 @pytest.mark.parametrize("kind", CORRECTIONS)
 def test_a_correction_with_nothing_to_learn_from_is_refused(trained, rendered, human, small, tmp_path, kind):
-    _, crops, beneath = trained
+    _, _, beneath = trained
     empty = type(human)(human.table.assign(split="test"), human.scheme, {})
     write_annotations(empty, tmp_path / "empty.parquet")
+    params = CorrectionParams(kind=kind, detector=small.model)
+    job = Job(tmp_path / "empty.parquet", rendered / "faces", tmp_path / "out", tmp_path / "work", kind, beneath)
 
     with pytest.raises(DataError, match="no instances in split train"):
-        fit(
-            tmp_path / "empty.parquet", rendered / "faces", CorrectionParams(kind=kind, detector=small.model),
-            small.training, small.augmentation, tmp_path / "out", tmp_path / "work", kind, start=beneath, crops=crops,
-        )  # fmt: skip
+        fit(Recipe(params, small.training, small.augmentation), job)
 
 
 def test_importance_of_landmarks_is_learnt_and_kept(trained, rendered, human, small, tmp_path):
-    folder, crops, beneath = trained
+    folder, _, beneath = trained
     importance = {name: 1.0 if number < 17 else 0.0 for number, name in enumerate(human.scheme.names)}
-    fit(
-        folder / "i00.parquet", rendered / "faces", CorrectionParams(kind="ghcu", detector=small.model), small.training,
-        small.augmentation, tmp_path / "jaw", tmp_path / "work", "jaw", start=beneath, crops=crops,
-        importance=importance,
-    )  # fmt: skip
+    params = CorrectionParams(kind="ghcu", detector=small.model)
+    job = Job(folder / "i00.parquet", rendered / "faces", tmp_path / "jaw", tmp_path / "work", "jaw", beneath)
+    fit(Recipe(params, small.training, small.augmentation, importance=importance), job)
 
     learnt = load_model(tmp_path / "jaw", human.scheme).head.bias.view(68, 2) != 0
     assert learnt[:17].all()
@@ -121,24 +117,22 @@ def test_importance_of_landmarks_is_learnt_and_kept(trained, rendered, human, sm
 
 
 def test_a_correction_of_another_detector_is_refused(trained, rendered, human, small, tmp_path):
-    folder, crops, beneath = trained
-    other = CorrectionParams(kind="ghcu", detector=small.model.model_copy(update={"width": 24}))
+    folder, _, beneath = trained
+    other = CorrectionParams(kind="ghcu", detector=small.model.changed(width=24))
     for start, message in ((beneath, "not the detector"), (None, "name one that is trained")):
+        job = Job(folder / "i00.parquet", rendered / "faces", tmp_path / "out", tmp_path / "work", "it", start)
         with pytest.raises(ModelError, match=message):
-            fit(
-                folder / "i00.parquet", rendered / "faces", other, small.training, small.augmentation,
-                tmp_path / "out", tmp_path / "work", "correction", start=start, crops=crops,
-            )  # fmt: skip
+            fit(Recipe(other, small.training, small.augmentation), job)
 
 
 def test_downstream_models_correct_what_was_trained_before_them(small):
     beneath = small.downstream.models["hourglass"]
     assert isinstance(beneath, HourglassParams)
     models = {**small.downstream.models, "corrected": CorrectionParams(kind="shaped", detector=beneath)}
-    params = small.downstream.model_copy(update={"models": models})
+    params = small.downstream.changed(models=models)
 
-    assert params.detector_of("corrected") == "hourglass"
-    assert params.detector_of("resnet") is None
+    assert params.beneath("corrected") == "hourglass"
+    assert params.beneath("resnet") is None
     with pytest.raises(ValueError, match="not among the models before it"):
         DownstreamParams.model_validate(
             {**params.model_dump(), "models": {"corrected": models["corrected"].model_dump()}}
@@ -168,7 +162,7 @@ def test_the_command_line_trains_a_correction(trained, rendered, human, capsys, 
         assert "holds the detector that is corrected, or lies in it" in capsys.readouterr().err
     assert (beneath / "config.json").read_bytes() == before
     assert cli.main([str(part) for part in (*command, "--start", tmp_path / "out")]) == 1
-    assert "a pca on top of a detector" in capsys.readouterr().err
+    assert "a pca with other parameters than the hourglass that is asked for" in capsys.readouterr().err
     weights = tmp_path / "weights.json"
     weighted = [str(part) for part in (*command, "--correction", "pca", "--start", beneath, "--weights", weights)]
     assert cli.main(weighted) == 1

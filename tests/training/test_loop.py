@@ -11,25 +11,29 @@ import pytest
 import torch
 
 from lmk.annotations import AnnotationSet
-from lmk.config import HourglassParams, ResNetParams, TrainingParams
-from lmk.crops import cut_crops
+from lmk.config import TrainingParams
+from lmk.crops import crops_of
 from lmk.errors import DataError, ModelError
-from lmk.models import WEIGHTS, build_model, load_model, read_config
+from lmk.models.hourglass import HourglassParams
+from lmk.models.resnet import ResNetParams
+from lmk.models.store import WEIGHTS, build_model, load_model, read_config
 from lmk.store import write_annotations
-from lmk.training.fit import fit, trained_on
+from lmk.training.fit import fit
 from lmk.training.held_out import held_out
-from lmk.training.loop import learning_rate, train
+from lmk.training.loop import Course, learning_rate, train
+from lmk.training.recipe import Job, Recipe, provenance
 from tests.conftest import ROOT
 
 
 @pytest.fixture
 def setting(rendered, human, small, tmp_path):
     """Everything but the parameters of a training."""
-    crops = cut_crops(human, rendered / "faces", 64)
+    crops = crops_of(human, rendered / "faces", 64)
 
     def run(training=small.training, network=small.model, work="work", after_step=None, labels=human):
         model = build_model(network, human.scheme, training.seed)
-        return train(model, labels, crops, training, small.augmentation, tmp_path / work, "test", after_step)
+        recipe = Recipe(network, training, small.augmentation)
+        return train(model, labels, crops, recipe, Course(tmp_path / work, "test", after_step))
 
     return run
 
@@ -41,7 +45,7 @@ def weights(model):
 def test_the_same_seed_gives_the_same_weights_and_another_gives_others(setting, small):
     one, _ = setting(work="one")
     two, _ = setting(work="two")
-    other, _ = setting(small.training.model_copy(update={"seed": 1}), work="three")
+    other, _ = setting(small.training.changed(seed=1), work="three")
 
     for name, value in weights(one).items():
         assert torch.equal(value, weights(two)[name]), name
@@ -50,7 +54,7 @@ def test_the_same_seed_gives_the_same_weights_and_another_gives_others(setting, 
 
 @pytest.mark.parametrize("optimiser", ["adamw", "rmsprop"])
 def test_a_training_that_was_interrupted_ends_with_the_same_weights(setting, small, optimiser):
-    params = small.training.model_copy(update={"optimiser": optimiser, "patience": 3})
+    params = small.training.changed(optimiser=optimiser, patience=3)
 
     def interrupt(step):
         if step == 5:  # between two checkpoints
@@ -98,14 +102,14 @@ def test_a_training_that_was_interrupted_ends_with_the_same_weights(setting, sma
     ],
 )
 def test_every_network_learns(setting, small, network):
-    _, curve = setting(small.training.model_copy(update={"images": 160, "look_every": 80}), network)
+    _, curve = setting(small.training.changed(images=160, look_every=80), network)
 
     assert curve["loss"].iloc[-1] < curve["loss"].iloc[0]
     assert curve["val_nme"].notna().all()
 
 
 def test_training_stops_when_val_gains_nothing_more_and_keeps_the_best(setting, small):
-    params = small.training.model_copy(update={"images": 3200, "patience": 2, "learning_rate": 1e-9})
+    params = small.training.changed(images=3200, patience=2, learning_rate=1e-9)
 
     _, curve = setting(params)
 
@@ -123,7 +127,7 @@ def test_a_set_without_train_is_refused(setting, human):
 def test_no_image_is_seen_more_often_than_it_may_be(setting, small, human):
     faces = int(human.in_split("train").sum())
 
-    _, curve = setting(small.training.model_copy(update={"images": 10_000, "epochs": 2}), small.model)
+    _, curve = setting(small.training.changed(images=10_000, epochs=2), small.model)
 
     batch = small.training.batch
     assert 2 * faces <= curve["images"].iloc[-1] < 2 * faces + batch
@@ -131,11 +135,11 @@ def test_no_image_is_seen_more_often_than_it_may_be(setting, small, human):
 
 def test_the_rate_rises_and_falls_as_the_schedule_says():
     cosine = TrainingParams(
-        seed=0, images=1, epochs=1, by_heart=0.5, held_out=0.0,
+        seed=0, images=1, epochs=1, memorised=0.5, held_out=0.0,
         batch=1, optimiser="adamw", learning_rate=2.0, weight_decay=0.0, schedule="cosine",
         step_at=[0.5, 0.75], step_factor=0.1, averaging=0.0, patience=None, look_every=1,
     )  # fmt: skip
-    step = cosine.model_copy(update={"schedule": "step"})
+    step = cosine.changed(schedule="step")
 
     assert [learning_rate(cosine, done) for done in (0.25, 0.5, 1.0)] == pytest.approx(
         [2 * (1 + np.sqrt(0.5)) / 2, 1.0, 0.0]
@@ -148,15 +152,16 @@ KILLED = """
 import os, signal, sys
 from pathlib import Path
 from lmk.config import default_profile, load_params
-from lmk.fitting import fit
+from lmk.training.fit import fit
+from lmk.training.recipe import Job, Recipe
 from tests.conftest import SMALL
 folder, images, when = Path(sys.argv[1]), Path(sys.argv[2]), int(sys.argv[3])
 params = load_params(default_profile(), SMALL)
 def kill(step):
     if step == when:
         os.kill(os.getpid(), signal.SIGKILL)
-fit(folder / "i00.parquet", images, params.model, params.training, params.augmentation, folder / "model",
-    folder / "work", "test", after_step=kill)
+job = Job(folder / "i00.parquet", images, folder / "model", folder / "work", "test")
+fit(Recipe(params.model, params.training, params.augmentation), job, after_step=kill)
 """
 
 
@@ -172,10 +177,8 @@ def test_a_killed_process_goes_on_from_its_last_checkpoint_to_the_same_bytes(ren
     assert len(list((tmp_path / "work").glob("*/checkpoint.safetensors"))) == 1
     finished = run(-1)
     assert finished.returncode == 0, finished.stderr
-    fit(
-        tmp_path / "i00.parquet", rendered / "faces", small.model, small.training, small.augmentation,
-        tmp_path / "at once", tmp_path / "other work", "test",
-    )  # fmt: skip
+    job = Job(tmp_path / "i00.parquet", rendered / "faces", tmp_path / "at once", tmp_path / "other work", "test")
+    fit(Recipe(small.model, small.training, small.augmentation), job)
 
     for name in (WEIGHTS, "config.json", "curve.csv"):
         assert (tmp_path / "model" / name).read_bytes() == (tmp_path / "at once" / name).read_bytes()
@@ -187,32 +190,62 @@ def test_a_network_that_is_there_is_not_trained_again_and_other_parameters_train
     write_annotations(human, tmp_path / "i00.parquet")
     steps = []
 
+    job = Job(tmp_path / "i00.parquet", rendered / "faces", tmp_path / "model", tmp_path / "work", "test")
+
     def run(training):
-        return fit(
-            tmp_path / "i00.parquet", rendered / "faces", small.model, training, small.augmentation,
-            tmp_path / "model", tmp_path / "work", "test", after_step=steps.append,
-        )  # fmt: skip
+        return fit(Recipe(small.model, training, small.augmentation), job, after_step=steps.append)
 
     run(small.training)
     first = len(steps)
     run(small.training)
     assert len(steps) == first
-    run(trained_on(small.training, 16, 1e-4))
+    run(small.training.changed(images=16, learning_rate=1e-4))
     assert len(steps) == first + 2
     assert read_config(tmp_path / "model")["provenance"]["parameters"]["training"]["images"] == 16
     assert load_model(tmp_path / "model", human.scheme).params == small.model
 
 
 @pytest.mark.parametrize("content", [b"", b"half of a checkpoint"])
-def test_a_checkpoint_that_a_disk_has_spoilt_is_passed_over(setting, content, tmp_path):
+def test_a_checkpoint_that_a_disk_has_spoilt_is_passed_over_and_said(setting, content, tmp_path, capsys):
     whole, _ = setting(work="whole")
     (tmp_path / "spoilt").mkdir()
     (tmp_path / "spoilt" / "checkpoint.safetensors").write_bytes(content)
 
     again, _ = setting(work="spoilt")
 
+    assert "spoilt/checkpoint.safetensors: damaged" in capsys.readouterr().err
     for name, value in weights(whole).items():
         assert torch.equal(value, weights(again)[name]), name
+
+
+def test_a_checkpoint_that_cannot_be_read_just_now_does_not_throw_hours_away(setting, tmp_path, monkeypatch):
+    setting(work="work")
+
+    def busy(*_, **__):
+        raise OSError(5, "Input/output error")
+
+    monkeypatch.setattr("lmk.training.loop.safe_open", busy)
+    with pytest.raises(OSError, match="Input/output error"):
+        setting(work="work")
+
+
+def test_whatever_changes_a_network_is_in_its_provenance(human, rendered, small, tmp_path, monkeypatch):
+    write_annotations(human, tmp_path / "i00.parquet")
+    job = Job(tmp_path / "i00.parquet", rendered / "faces", tmp_path / "model", tmp_path / "work", "test")
+    recipe = Recipe(small.model, small.training, small.augmentation)
+    before = provenance(recipe, job)
+
+    for place, value in (
+        ("lmk.models.base.Detector.coarse", 0.25),  # share of coarse images, of a class
+        ("lmk.models.heatmaps.FAR", 5.0),  # how far maps are looked at
+        ("lmk.kernels.heatmap.STAR_WIDTH", 0.02),  # of a loss
+        ("lmk.training.batches.FEWEST", 9),  # of an augmentation
+        ("lmk.crops.MARGIN", 1.3),  # of what is seen
+    ):
+        with monkeypatch.context() as patch:
+            patch.setattr(place, value)
+            assert provenance(recipe, job) != before, place
+    assert provenance(recipe, job) == before
 
 
 def test_a_network_with_a_file_missing_is_trained_again_and_other_peoples_folders_are_left_alone(
@@ -223,10 +256,9 @@ def test_a_network_with_a_file_missing_is_trained_again_and_other_peoples_folder
     (tmp_path / "photos" / "holiday.jpg").write_bytes(b"dear")
 
     def run(target, network=small.model, start=None):
-        fit(
-            tmp_path / "i00.parquet", rendered / "faces", network, small.training, small.augmentation,
-            tmp_path / target, tmp_path / "work", "test", start=start,
-        )  # fmt: skip
+        labels = tmp_path / "i00.parquet"
+        job = Job(labels, rendered / "faces", tmp_path / target, tmp_path / "work", "test", start)
+        fit(Recipe(network, small.training, small.augmentation), job)
 
     run("model")
     whole = (tmp_path / "model" / WEIGHTS).read_bytes()
@@ -236,17 +268,16 @@ def test_a_network_with_a_file_missing_is_trained_again_and_other_peoples_folder
     with pytest.raises(ModelError, match="something else than a model"):
         run("photos")
     assert (tmp_path / "photos" / "holiday.jpg").read_bytes() == b"dear"
-    with pytest.raises(ModelError, match="a network of other sizes"):
-        run("other", network=small.model.model_copy(update={"width": 24}), start=tmp_path / "model")
+    with pytest.raises(ModelError, match="a hourglass with other parameters than the hourglass that is asked for"):
+        run("other", network=small.model.changed(width=24), start=tmp_path / "model")
 
 
 def test_held_out_points_are_the_same_for_every_iteration_and_are_not_learnt(small, human):
-    training = small.training.model_copy(update={"held_out": 0.2})
     moved = human.moved(human.points + 1, 1, {}, {})
 
-    unseen = held_out(human, training)
+    unseen = held_out(human, 0, 0.2)
 
-    np.testing.assert_array_equal(unseen, held_out(moved, training))
+    np.testing.assert_array_equal(unseen, held_out(moved, 0, 0.2))
     train = human.in_split("train")
     assert not unseen[~train].any()
     assert 0.1 < unseen[train].mean() < 0.3

@@ -1,0 +1,188 @@
+"""The sections of a parameter file, typed, with nothing left to the code.
+
+A file has one section per class below; a path into it is `section.field`, as in `refine.last`.  There are no defaults
+here: `profiles/default.yaml` is what `lmk clean` uses, the top-level `params.yaml` is what `dvc repro` uses, and both
+have to be complete, so that a reader of the file sees all there is to see.  Budgets are in images seen, lengths on a
+face in pixels of a 256-pixel heatmap, whatever the sizes of network and photograph.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import Annotated, Literal
+
+from pydantic import Field, NonNegativeFloat, NonNegativeInt, PositiveFloat, PositiveInt, model_validator
+
+from lmk.config.base import AnyHeatmapNetwork, AnyNetwork, AnyRefiner, Fraction, Name, Section
+from lmk.registry import REFINERS
+
+
+class DataParams(Section):
+    """Where the images and their human labels are, and how they are read."""
+
+    root: str  # folder (or file) that `format` reads
+    format: str  # a name in lmk.registry.FORMATS
+    scheme: str  # a shipped scheme, or the path of a scheme's JSON file
+    truth: str | None  # long CSV of exact positions, for rendered images; only `evaluate` reads it
+    box_scale: PositiveFloat  # side of the network's crop / longer side of the human points' bounds
+
+
+class TrainingParams(Section):
+    """One loop trains every network."""
+
+    seed: NonNegativeInt
+    images: PositiveInt  # budget: images seen, counted with repetition
+    epochs: PositiveInt  # maximum passes over each image; small sets, and their noise, are memorised quickly
+    memorised: Annotated[float, Field(gt=0, lt=1)]  # share of the labels' noise that a network may memorise; larger
+    # trains longer after each search
+    held_out: Fraction  # share of the labelled points that is not learnt, to measure what networks memorise
+    batch: PositiveInt
+    optimiser: Literal["adamw", "rmsprop"]
+    learning_rate: PositiveFloat
+    weight_decay: NonNegativeFloat
+    schedule: Literal["cosine", "step"]
+    step_at: list[Fraction]  # `step`: shares of the budget after which the rate is multiplied …
+    step_factor: Annotated[float, Field(gt=0, le=1)]  # … by this
+    averaging: Fraction  # decay of the averaged weights; 0 keeps the last ones
+    patience: PositiveInt | None  # stop after so many looks at `val` without gain; null never stops early
+    look_every: PositiveInt  # images between two looks at `val`, and between two checkpoints
+
+
+class AugmentationParams(Section):
+    """What is done to every training image, drawn afresh each time."""
+
+    rotation: NonNegativeFloat  # standard deviation, degrees
+    scale: Fraction  # standard deviation of the relative size
+    shift: Fraction  # standard deviation, relative to the crop
+    flip: bool  # mirror half of the images, where the scheme has mirror pairs
+    colour: Fraction  # strength of brightness, contrast and channel changes
+    occlusion: Fraction  # probability of a covered rectangle
+
+
+class AlternationParams(Section):
+    """How searching and training take turns."""
+
+    teach: Literal["human", "refined"]  # labels that the next network learns; human ones without likely gross errors
+    stop: bool  # if a network agrees less with held-out human points than the one before, keep the last good labels
+
+
+class Iteration(Section):
+    """One round: search with the model of `prev`, then train that model on with what was found."""
+
+    prev: Name
+    refiner: Name  # one of the section `refiners`
+    images: NonNegativeInt  # training budget after the search; 0 keeps the network as it is
+    learning_rate: PositiveFloat
+
+
+class RefineParams(Section):
+    """The rounds, in order, and the one whose labels are used."""
+
+    last: Name
+    schedule: dict[Name, Iteration]
+
+    @model_validator(mode="after")
+    def _is_a_chain(self) -> RefineParams:
+        known = ["i00"]
+        for name, iteration in self.schedule.items():
+            if name == "i00":
+                raise ValueError("i00 is the human label; iterations start at i01")
+            if not re.fullmatch(r"i\d\d", name):
+                raise ValueError(f"an iteration is called i01 to i99, not {name!r}")
+            if iteration.prev not in known:
+                raise ValueError(f"{name} follows {iteration.prev!r}, which is not before it; before it: {known}")
+            known.append(name)
+        if self.last not in known:
+            raise ValueError(f"last is {self.last!r}, which is not in the schedule; known: {known}")
+        return self
+
+    def chain(self, name: str | None = None) -> list[str]:
+        """Names from i00 to `name` (to `last` when none is given), each the parent of the next."""
+        names = [name or self.last]
+        while names[0] != "i00":
+            names.insert(0, self.schedule[names[0]].prev)
+        return names
+
+
+class DownstreamParams(Section):
+    """Models trained from scratch on human and on refined labels, to see whether cleaning pays."""
+
+    images: PositiveInt
+    learning_rate: PositiveFloat
+    models: dict[Name, AnyNetwork]
+
+    @model_validator(mode="after")
+    def _what_lies_beneath_comes_first(self) -> DownstreamParams:
+        for name, model in self.models.items():
+            if model.beneath is not None and self.beneath(name) is None:
+                raise ValueError(
+                    f"models.{name}.detector: {name} corrects a detector that is not among the models before it; add a "
+                    "model with the same parameters before it"
+                )
+        return self
+
+    def beneath(self, name: str) -> Name | None:
+        """The model that another one stands on: the last one before it with just these parameters."""
+        wanted, before = self.models[name].beneath, list(self.models)[: list(self.models).index(name)]
+        return next((other for other in reversed(before) if self.models[other] == wanted), None)
+
+
+class EvaluationParams(Section):
+    """How errors are stated."""
+
+    normaliser: str  # of the scheme, or `box` (the side of the human points' bounds), or `image` (its width)
+    failure: PositiveFloat  # an error above this, in % of the normaliser, is a failure; the AUC ends there
+
+
+class ValidationParams(Section):
+    """What a set of annotations must fulfil."""
+
+    outside: NonNegativeFloat  # how far a point may lie outside its image, relative to its box
+
+
+class AuditParams(Section):
+    """What the labels of the last iteration must not be."""
+
+    gates: dict[Name, str]  # conditions in SQL over the table `points`; docs/audit.md
+
+
+class Params(Section):
+    """A whole parameter file."""
+
+    data: DataParams
+    model: AnyHeatmapNetwork  # the detector that judges labels draws heatmaps
+    training: TrainingParams
+    augmentation: AugmentationParams
+    refiners: dict[Name, AnyRefiner]  # that iterations name
+    alternation: AlternationParams
+    refine: RefineParams
+    downstream: DownstreamParams
+    evaluation: EvaluationParams
+    validation: ValidationParams
+    audit: AuditParams
+
+    @model_validator(mode="after")
+    def _everything_has_an_effect(self) -> Params:
+        used = {iteration.refiner for iteration in self.refine.schedule.values()}
+        known = ", ".join(sorted(self.refiners)) or "none"
+        for name, iteration in self.refine.schedule.items():
+            if iteration.refiner not in self.refiners:
+                raise ValueError(
+                    f"refine.schedule.{name}.refiner: unknown refiner {iteration.refiner!r}; known in section "
+                    f"refiners: {known}"
+                )
+        for name in self.refiners:
+            if name not in used:
+                raise ValueError(
+                    f"refiners.{name}: no iteration of refine.schedule uses it, so it would have no effect; remove "
+                    "it, or let an iteration name it"
+                )
+        filled = {column for refiner in self.refiners.values() for column in type(refiner).fills}
+        evidence = {column for entry in REFINERS.values() for column in entry.load().Params.fills}
+        for name, gate in self.audit.gates.items():
+            if dead := sorted(set(re.findall(r"\w+", gate)) & evidence - filled):
+                raise ValueError(
+                    f"audit.gates.{name}: reads {dead[0]}, which no refiner of refine.schedule fills ({known}), so it "
+                    "could never break; remove it"
+                )
+        return self
