@@ -7,11 +7,12 @@ import shlex
 
 import numpy as np
 import pytest
+import yaml
 
 from lmk.arguments import parser
 from lmk.audit.deciding import decide
 from lmk.audit.sql import asking
-from lmk.config import HourglassParams, Params, ResNetParams
+from lmk.config import HourglassParams, Params, RefineParams, ResNetParams, load_params
 from lmk.scheme import known_schemes, parse_scheme
 from lmk.store import write_annotations
 from lmk.workspace import Workspace
@@ -46,6 +47,17 @@ def test_the_readmes_scheme_is_one_and_its_table_names_the_shipped_ones():
 
     assert parse_scheme(text, "README").size == 12
     assert all(name in README for name in known_schemes())
+
+
+def test_one_more_iteration_asks_a_detector_that_no_iteration_before_has_asked():
+    page = (ROOT / "docs" / "pipeline.md").read_text()
+    [text] = re.findall(r"## One more iteration.*?```yaml\n(.*?)```", page, re.DOTALL)
+    longer = RefineParams.model_validate(yaml.safe_load(text)["refine"])
+    today = load_params(ROOT / "params.yaml").refine
+
+    assert len(longer.chain()) == len(today.chain()) + 1
+    assert today.schedule[today.last].images == 0
+    assert all(longer.schedule[name].images > 0 for name in longer.chain()[1:-1])
 
 
 def test_links_and_pictures_lead_somewhere():
