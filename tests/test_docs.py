@@ -7,9 +7,10 @@ import shlex
 
 import numpy as np
 import pytest
+import yaml
 
 from lmk.arguments import parser
-from lmk.config import Params, load_params
+from lmk.config import Params, RefineParams, load_params
 from lmk.history.decisions import decide
 from lmk.history.sql import asking
 from lmk.registry import NETWORKS, REFINERS
@@ -27,9 +28,10 @@ def commands(text, program):
 
 
 def test_every_lmk_command_of_the_docs_is_one():
-    found = commands(README, "lmk") + commands((ROOT / "docs" / "audit.md").read_text(), "lmk")
+    pages = [page.read_text().replace("\\\n", " ") for page in ROOT.glob("docs/*.md")]
+    found = [words for text in (README, *pages) for words in commands(text, "lmk")]
 
-    assert len(found) >= 8
+    assert len(found) >= 16
     for words in found:
         parser().parse_args(words)
 
@@ -46,6 +48,17 @@ def test_the_readmes_scheme_is_one_and_its_table_names_the_shipped_ones():
 
     assert parse_scheme(text, "README").size == 12
     assert all(name in README for name in known_schemes())
+
+
+def test_one_more_iteration_asks_a_detector_that_no_iteration_before_has_asked():
+    page = (ROOT / "docs" / "pipeline.md").read_text()
+    [text] = re.findall(r"## One more iteration.*?```yaml\n(.*?)```", page, re.DOTALL)
+    longer = RefineParams.model_validate(yaml.safe_load(text)["refine"])
+    today = load_params(ROOT / "params.yaml").refine
+
+    assert len(longer.chain()) == len(today.chain()) + 1
+    assert today.schedule[today.last].images == 0
+    assert all(longer.schedule[name].images > 0 for name in longer.chain()[1:-1])
 
 
 def test_links_and_pictures_lead_somewhere():
@@ -68,8 +81,9 @@ def test_every_parameter_is_explained():
             assert f"`{inner}`" in sections[name], f"{name}.{inner}"
     for known, place in ((NETWORKS, sections["model"] + sections["downstream"]), (REFINERS, sections["refiners"])):
         for kind, entry in known.items():
-            for inner in {kind, *entry.load().Params.model_fields}:
-                assert f"`{inner}`" in place, f"{kind}.{inner}"
+            assert f"{kind}`" in place, kind
+            for inner in entry.load().Params.model_fields:
+                assert f"`{inner}`" in place or inner == "kind", f"{kind}.{inner}"
 
 
 def test_every_parameter_that_an_example_sets_is_there():
