@@ -1,16 +1,16 @@
-"""How loosely annotators place each landmark, along its contour and across it, as the whole set shows.
+"""How precisely annotators place each landmark, along its contour and across it.
 
-A refined label is where the whole set puts a point, with an error that is known on average.  What separates the human
-point from the true one is then
+The human noise of a landmark is the variance of (human point - true point).  The true point is unknown, but a refined
+label has a known expected error, so that in either direction
 
     E |human - true|^2 = |human - refined|^2 + E |refined - true|^2
 
-in either direction; its mean over a landmark's points, without likely gross errors, is the variance of its noise.  A
-detector that knows a part of that noise by heart reads points too near the human ones along contours, nearer on a jaw
-than on an eye: points that it has not learnt show by how much, and where they are known, all others are stretched.
+and the mean over a landmark's points, without likely gross errors, is the variance of its noise.  A detector memorises
+a part of the noise along contours, so its predictions are too near the human points, nearer on a jaw than on an eye.
+Held-out points show by how much; where there are some, the standard deviations are multiplied accordingly.
 
-Intervals are wider than what so many images leave open: how far the detector itself goes wrong on a landmark is not
-known exactly; `MODEL` and `DOUBT` say how much that was on rendered faces, whose noise is known.
+Intervals are wider than sampling alone would make them: the detector's own error on a landmark is not known exactly.
+`MODEL` and `DOUBT` are how large that uncertainty was on rendered faces, whose noise is known.
 """
 
 from __future__ import annotations
@@ -34,8 +34,8 @@ from lmk.workspace import Workspace
 
 Floats = NDArray[np.float64]
 MODEL = 0.07  # relative standard error of a spread that more images do not lessen
-DOUBT = 1.0  # the same, in parts of what the refined labels' own error contributes to it
-MEMORY = 0.1  # the same, for what a detector may know by heart, where no points tell
+DOUBT = 1.0  # the same, relative to the share of the variance that is the refined labels' own error
+MEMORY = 0.1  # the same, for what a detector may have memorised, where no held-out points tell
 FEWEST = 10  # points that a landmark needs
 _SURE = 1.96
 
@@ -85,7 +85,7 @@ def ambiguity(
     Args:
         human: the labels as they came.
         refined: of the same instances, with the evidence of the refiner `consensus`.
-        unseen: (N, K) points of `refined` that the detector behind it has not learnt, if they are known.
+        unseen: (N, K) held-out points of the detector behind `refined`, if they are known.
         decided: (N, K) points of `refined` that are where somebody has put them, and say nothing of noise.
     """
     pairs = paired(human, refined)
@@ -109,15 +109,17 @@ def ambiguity(
     moved = [np.where(trust > 0, one / box, 0) for one in moved]
     left = [np.where(trust > 0, one / box**2, 0) for one in left]
     squares = [m**2 + v for m, v in zip(moved, left, strict=True)]
-    # Across contours spreads were right on rendered faces as they are, and too large when they were stretched.
-    by_heart = _kept(squares[0], trust, learnt, refined.scheme)
+    # On rendered faces, standard deviations across contours were right as they are, and too large once multiplied.
+    memorised = _memorised(squares[0], trust, learnt, refined.scheme)
     on_contour = refined.scheme.neighbours[:, 0] >= 0
-    across = _Stretch(np.where(on_contour, 1, by_heart.factor), np.where(on_contour, 0, by_heart.doubt))
-    kept = [by_heart, across]
-    spreads = [_spread(square, v, learnt, images, one) for square, v, one in zip(squares, left, kept, strict=True)]
+    across = _Stretch(np.where(on_contour, 1, memorised.factor), np.where(on_contour, 0, memorised.doubt))
+    stretches = [memorised, across]
+    spreads = [_spread(square, v, learnt, images, one) for square, v, one in zip(squares, left, stretches, strict=True)]
     area = (bounds_side(labels.points)[:, None] / box) ** 2
     sized = learnt * (np.nan_to_num(area) > 0)
-    whole = sum(square * one.factor**2 for square, one in zip(squares, kept, strict=True)) / np.where(area > 0, area, 1)
+    whole = sum(square * one.factor**2 for square, one in zip(squares, stretches, strict=True)) / np.where(
+        area > 0, area, 1
+    )
     sigma = np.sqrt((sized * whole).sum(0) / np.maximum(sized.sum(0), 1e-9))
     count = (trust > 0).sum(0)
     size = np.sqrt(spreads[0][0] ** 2 + spreads[1][0] ** 2)
@@ -153,15 +155,15 @@ class _Stretch(NamedTuple):
     doubt: Floats
 
 
-def _kept(square: Floats, trust: Floats, learnt: Floats, scheme: LandmarkScheme) -> _Stretch:
-    """By how much human points miss more where the detector has not learnt them.
+def _memorised(square: Floats, trust: Floats, learnt: Floats, scheme: LandmarkScheme) -> _Stretch:
+    """By how much residuals of held-out points are larger than those of learnt ones.
 
-    One contour has few points that were not learnt: its ratio is drawn to the mean of all ratios, the more the less
-    they differ beyond their sampling errors (empirical Bayes).
+    One contour has few held-out points: its ratio is shrunk towards the mean of all ratios, the more the less they
+    differ beyond their sampling errors (empirical Bayes).
 
     Args:
-        square: (N, K) of what separates the human point from the true one, as expected.
-        trust: (N, K) how much each point counts.
+        square: (N, K) expected squared distance of the human point from the true one.
+        trust: (N, K) weight of each point.
         learnt: the same, 0 for points that the detector has not learnt.
         scheme: its contours are what is looked at together.
     """
@@ -202,11 +204,11 @@ def _spread(
     """Standard deviations in % of the box, (K,), and their intervals, which count images instead of points.
 
     Args:
-        square: (N, K) of what separates the human point from the true one, as expected, in parts of the box.
+        square: (N, K) expected squared distance of the human point from the true one, relative to the box.
         left: (N, K) variance of the refined one.
-        trust: (N, K) how much each point counts.
+        trust: (N, K) weight of each point.
         images: (N,) numbers of their images.
-        stretch: for what the detector knows by heart.
+        stretch: for what the detector has memorised.
     """
     total = np.maximum(trust.sum(0), 1e-9)
     variance = (trust * square).sum(0) / total

@@ -1,12 +1,12 @@
 """What moved as a whole: a landmark, a contour, all points, of everybody or of one split, annotator or source; swaps.
 
-Single points may go anywhere; that is what refining is for.  But where the moves of many images agree in direction,
-somebody meant something else, or something is broken, and a person should know.  Each image's drift is taken apart: the
-median over all its points, what a contour's median adds to that, and what a landmark adds to its contour's.  So a
-landmark is not blamed for its contour, nor a contour for one of its points.  Each part is tested in every direction, in
-the whole set and in every split, annotator and source: its mean over images, in parts of the box, against the mean's
-standard error (Student's t).  With so many tests some would look striking by chance, so Holm's correction holds the
-chance that a set without any such drift gives a single finding at `ALARM`.
+Refining may move single points in any direction.  But if the moves of many images agree in direction, somebody meant
+another place, or something is broken, and a person should know.  Each image's drift has three parts: the median over
+all its points; the median of a contour, minus that; and the drift of a landmark, minus its contour's.  So a landmark is
+not blamed for its contour, nor a contour for one of its points.  Each part is tested in every direction, in the whole
+set and in every split, annotator and source: its mean over images, relative to the box, against the mean's standard
+error (Student's t).  There are many tests, so Holm's correction is applied: if nothing really moved, any finding
+appears in a share `ALARM` of datasets.
 """
 
 from __future__ import annotations

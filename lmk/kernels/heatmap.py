@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-STAR_WIDTH = 0.01  # what the width of a map costs, in parts of the miss
+STAR_WIDTH = 0.01  # weight of the width of a map, relative to its error; larger keeps maps narrower
 TEMPLATE = 3.0  # sigmas; the paper's 19 pixels for a sigma of 3
 
 
@@ -87,7 +87,7 @@ def chi_square(logits: Tensor, points: Tensor, weight: Tensor, sigma: float) -> 
     """Chi-square of Eq. 4 between each map and a Gaussian at the point, the loss of Eq. 9.
 
     The map is its softmax, scaled so that a perfect one has peak 1; what is compared lies within `TEMPLATE` sigmas on
-    both axes.  In parts of the sum of the Gaussian: 1 for an empty map, whatever the resolution.
+    both axes.  It is relative to the sum of the Gaussian: 1 for an empty map, whatever the resolution.
 
     Args:
         logits: (B, K, H, W).
@@ -111,11 +111,11 @@ def chi_square(logits: Tensor, points: Tensor, weight: Tensor, sigma: float) -> 
 
 
 def star(logits: Tensor, points: Tensor, weight: Tensor, sigma: float) -> Tensor:
-    """Cross-entropy, and the STAR loss (CVPR 2023): a miss counts less in the direction in which a map is wide.
+    """Cross-entropy, and the STAR loss (CVPR 2023): an error counts less in the direction in which a map is wide.
 
-    The map's mean is compared with the point along the two axes of the map's covariance, each distance in parts of the
-    standard deviation there; what the two variances exceed the target's by is added, or maps would grow wide to get rid
-    of the loss.
+    The map's mean is compared with the point along the two axes of the map's covariance, each distance relative to the
+    standard deviation there.  The excess of the two variances over the target's is added; otherwise maps would grow
+    wide to lower the loss.
 
     Args:
         logits: (B, K, H, W).
@@ -135,9 +135,9 @@ def star(logits: Tensor, points: Tensor, weight: Tensor, sigma: float) -> Tensor
     turn = (0.5 * torch.atan2(2 * xy, xx - yy)).detach()
     axes = torch.stack([torch.stack([turn.cos(), turn.sin()], -1), torch.stack([-turn.sin(), turn.cos()], -1)], -2)
     away = (axes * (points.to(mean.dtype) - mean)[..., None, :]).sum(-1)
-    missed = functional.smooth_l1_loss(away, torch.zeros_like(away), reduction="none", beta=sigma) / variance.sqrt()
+    error = functional.smooth_l1_loss(away, torch.zeros_like(away), reduction="none", beta=sigma) / variance.sqrt()
     wide = (variance / sigma**2 - 1).clamp(min=0)
-    each = missed.sum(-1) + STAR_WIDTH * wide.sum(-1)
+    each = error.sum(-1) + STAR_WIDTH * wide.sum(-1)
     return cross_entropy(logits, points, weight, sigma) + (each * weight).sum() / weight.sum().clamp(min=1)
 
 

@@ -16,7 +16,7 @@ def point_errors(points: Floats, reference: Floats) -> Floats:
 
 
 def instance_errors(errors: Floats, unit: Floats) -> Floats:
-    """Mean over the points of each instance in parts of its unit, (N, K) and (N,) to (N,); NaN where nothing counts."""
+    """Mean over the points of each instance relative to its unit, (N, K) and (N,) to (N,); NaN where nothing counts."""
     counted = np.isfinite(errors)
     total = np.where(counted, errors, 0).sum(axis=1)
     count = counted.sum(axis=1)

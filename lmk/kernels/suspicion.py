@@ -1,11 +1,11 @@
 """How likely a human point is a gross error, and of which kind.
 
-Every kind says where the human point would have been found: at the neighbour's place (slip), anywhere around (stray),
-on the other side (swap), and for a whole contour moved together (shift) or one place along (slip); noise says near the
-reading.  Bayes' rule weighs them, with the noise of each landmark as the set shows it.  A contour or a whole instance
-is judged as one: what is no surprise in one point is one when all points do it together.
+Each kind of error predicts where the human point would be: at its neighbour's place (slip), anywhere around (stray), on
+the other side (swap), or moved with its whole contour, together (shift) or one place along (slip).  Without an error it
+is near the detector's prediction, as far as the noise of its landmark explains.  Bayes' rule compares them.  A contour
+or a whole instance is judged as one: a deviation that is plausible in one point is not when all points share it.
 
-Lengths are in pixels of a 256-pixel heatmap, so that the constants below are shares of the instance's box.
+Lengths are pixels of a 256-pixel heatmap, so the constants below are 256ths of the instance's box.
 """
 
 from __future__ import annotations
@@ -23,11 +23,11 @@ Array = NDArray[np.float64]
 REASONS = ("", "slip", "stray", "swapped side", "contour shifted", "contour slipped", "sides swapped")
 DOUBT = 0.5  # suspicion from which a point is a gross error rather than not
 SLIP, STRAY, OTHER_SIDE, CONTOUR_SHIFTED, CONTOUR_SLIPPED, SIDES_SWAPPED = range(1, 7)
-# How common each kind is before anything is seen; about 3 % of points together, as measured on crowds of annotators.
+# Prior probabilities of each kind: about 3 % of points together, as measured on crowds of annotators.
 SINGLE, CONTOUR, INSTANCE = 0.01, 0.004, 0.005
-REACH = 16.0  # standard deviation of how far a stray point or a shifted contour lies, per axis
-TAILS = 5.0
-_SUPPORT = 3  # a contour of fewer points cannot be told from its points
+REACH = 16.0  # standard deviation of the offset of a stray point or a shifted contour, per axis
+TAILS = 5.0  # degrees of freedom of the Student-t noise; larger is nearer to a Gaussian
+_SUPPORT = 3  # points that a contour needs to be judged as a whole
 
 
 class Suspicion(NamedTuple):
@@ -39,7 +39,7 @@ class Suspicion(NamedTuple):
 
 def suspect(
     human: Array,
-    reading: Array,
+    prediction: Array,
     axes: Array,
     variance: Array,
     noise: Array,
@@ -50,28 +50,28 @@ def suspect(
 
     Args:
         human: (N, K, 2), NaN where missing.
-        reading: (N, K, 2) of the detector.
+        prediction: (N, K, 2) of the detector.
         axes: (N, K, 2, 2) unit vectors along and across the contour at each point.
-        variance: (N, K, 2) of the reading along these.
+        variance: (N, K, 2) of the prediction along these.
         noise: (K, 2) squared scale of the human noise along these.
         chains: contours as different points in order, and whether each is closed.
         flip: (K,) the partner of each point on the other side, itself where there is none.
     """
     there = np.asarray(np.isfinite(human).all(-1))
-    residual = np.where(there[..., None], human - reading, 0.0)
+    residual = np.where(there[..., None], human - prediction, 0.0)
     square = variance + noise
     usual = _log_density(residual, axes, square)
-    single = _singles(residual, reading, axes, square, usual, chains, flip)
+    single = _singles(residual, prediction, axes, square, usual, chains, flip)
     group = np.full((2, *there.shape), -np.inf)  # shifted, slipped
     for chain, closed in chains:
         if len(chain) >= _SUPPORT:
             place = list(chain)
             odds = _contour(
-                residual[:, place], reading[:, place], axes[:, place], square[:, place], variance[:, place],
+                residual[:, place], prediction[:, place], axes[:, place], square[:, place], variance[:, place],
                 there[:, place], closed,
             )  # fmt: skip
             group[:, :, place] = np.maximum(group[:, :, place], odds[:, :, None])
-    swap = _swapped(human, reading, axes, square, usual, there, flip)
+    swap = _swapped(human, prediction, axes, square, usual, there, flip)
     kinds = np.concatenate([single, group, swap[None]])
     share = np.stack([_chance(np.logaddexp.reduce(part, axis=0)) for part in (single, group, swap[None])])
     score = np.where(there, 1 - np.prod(1 - share, axis=0), 0.0)
@@ -100,7 +100,7 @@ def _broad(offset: Array, square: Array | float) -> Array:
 
 def _singles(
     residual: Array,
-    reading: Array,
+    prediction: Array,
     axes: Array,
     square: Array,
     usual: Array,
@@ -114,26 +114,26 @@ def _singles(
         if len(place) < 2:
             continue
         for way in (-1, 1):
-            found = _one_along(residual[:, place], reading[:, place], axes[:, place], square[:, place], closed, way)
+            found = _one_along(residual[:, place], prediction[:, place], axes[:, place], square[:, place], closed, way)
             slip[:, place] = np.logaddexp(slip[:, place], found + np.log(0.5))
     stray = _broad(residual, REACH**2 + square.mean(-1))
-    side = _log_density(residual - (reading[:, flip] - reading), axes, square)
+    side = _log_density(residual - (prediction[:, flip] - prediction), axes, square)
     side[:, flip == np.arange(len(flip))] = -np.inf
     # A point in two contours may slip along either: its odds are those of the likelier, not their sum.
     weights = np.array([0.85, 0.12, 0.03])[:, None, None]
     return np.stack([slip, stray, side]) - usual + np.log(weights * SINGLE / (1 - SINGLE))
 
 
-def _one_along(residual: Array, reading: Array, axes: Array, square: Array, closed: bool, way: int) -> Array:
-    """(N, n) log densities of a chain's points, had each been put where its neighbour is, as that one is put.
+def _one_along(residual: Array, prediction: Array, axes: Array, square: Array, closed: bool, way: int) -> Array:
+    """(N, n) log densities of a chain's points if each had been placed where its neighbour is.
 
-    Beyond an open end there is no neighbour: that place comes from two points, and so does its noise.
+    Beyond an open end there is no neighbour: that place is extrapolated from two points, and so is its noise.
     """
     there, wide = np.roll(axes, -way, axis=1), np.roll(square, -way, axis=1)
     if not closed:
         end = -1 if way == 1 else 0
         there[:, end], wide[:, end] = axes[:, end], 5 * square[:, end]
-    return _log_density(residual - _steps(reading, closed, way), there, wide)
+    return _log_density(residual - _steps(prediction, closed, way), there, wide)
 
 
 def _steps(points: Array, closed: bool, way: int) -> Array:
@@ -147,7 +147,7 @@ def _steps(points: Array, closed: bool, way: int) -> Array:
 
 
 def _contour(
-    residual: Array, reading: Array, axes: Array, square: Array, variance: Array, there: Any, closed: bool
+    residual: Array, prediction: Array, axes: Array, square: Array, variance: Array, there: Any, closed: bool
 ) -> Array:
     """(2, N) log odds that a whole contour is shifted, and that it sits one place further along."""
     prior = np.log(CONTOUR / 2 / (1 - CONTOUR))
@@ -156,7 +156,7 @@ def _contour(
     def gain(offset: Array) -> Array:
         return np.asarray(np.where(there, _log_density(residual - offset, axes, square) - usual, 0).sum(1))
 
-    along = [_one_along(residual, reading, axes, square, closed, way) - usual for way in (-1, 1)]
+    along = [_one_along(residual, prediction, axes, square, closed, way) - usual for way in (-1, 1)]
     slipped = np.logaddexp(*(np.where(there, gained, 0).sum(1) for gained in along)) + np.log(0.5)
     # The offset that most points share: Student-t weights, from the median on.
     precision = np.einsum("nkdi,nkdj,nkd->nkij", axes, axes, 1 / square) * there[..., None, None]
@@ -171,7 +171,7 @@ def _contour(
         total = held.sum(1) + 1e-9 * np.eye(2)
         offset = np.linalg.solve(total, np.einsum("nkij,nkj->ni", held, residual)[..., None])[..., 0]
     spread = np.sqrt(1 / np.linalg.det(total))  # of the offset
-    # Enough points must gain by it, and the detector must not be likely to miss by as much itself.
+    # Enough points must fit better with it, and the detector itself must be unlikely to be off by as much.
     explained = gain(offset[:, None]) + _broad(offset, REACH**2) + np.log(2 * np.pi * spread)
     own = variance.mean((1, 2))
     beyond = _broad(offset, REACH**2 + spread) - _broad(offset, own + spread)
@@ -180,11 +180,11 @@ def _contour(
 
 
 def _swapped(
-    human: Array, reading: Array, axes: Array, square: Array, usual: Array, there: Any, flip: NDArray[Any]
+    human: Array, prediction: Array, axes: Array, square: Array, usual: Array, there: Any, flip: NDArray[Any]
 ) -> Array:
     """(N, K) log odds that an instance is annotated with its sides exchanged; only points with a partner tell."""
     paired = (flip != np.arange(len(flip))) & there
-    exchanged = np.where(paired[..., None], human - reading[:, flip], 0.0)
+    exchanged = np.where(paired[..., None], human - prediction[:, flip], 0.0)
     gain = np.where(paired, _log_density(exchanged, axes[:, flip], square[:, flip]) - usual, 0).sum(1)
     enough = paired.sum(1) >= 2
     odds = np.where(enough, gain + np.log(INSTANCE / (1 - INSTANCE)), -np.inf)

@@ -20,7 +20,7 @@ def mirror_partners(shape: Array, contours: Sequence[Sequence[int]]) -> NDArray[
     """Find the partner of each point under a mirror with an upright axis.
 
     Args:
-        shape: (K, 2) mean shape in parts of the box.
+        shape: (K, 2) mean shape relative to the box.
         contours: chains of points; a partner's chain has to be the mirror image of the chain.
 
     Returns:
