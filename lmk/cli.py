@@ -149,7 +149,7 @@ def _refine(arguments: argparse.Namespace) -> None:
 
     params = _load(arguments)
     before = read_annotations(arguments.set)
-    number = int(before.table["iteration"].max())
+    number = int(before.instances["iteration"].max())
     iteration = Iteration(prev=f"i{number:02d}", refiner=arguments.refiner, images=0, learning_rate=1.0)
     human, out = arguments.human or arguments.set, arguments.output
     refined = search_labels(

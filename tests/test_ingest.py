@@ -22,7 +22,7 @@ IBUG = load_scheme("ibug68")
 def test_everything_that_is_known_is_in_the_set(rendered, human):
     assert len(human.instances) == 20
     assert human.instances["split"].value_counts().to_dict() == {"train": 12, "val": 4, "test": 4}
-    assert set(human.table["width"]) == set(human.table["height"]) == {64}
+    assert set(human.instances["width"]) == set(human.instances["height"]) == {64}
     assert human.provenance["format"] == "pts"
     row = human.instances.iloc[0]
     assert read_image(rendered / "faces" / row["image"]).shape == (64, 64, 3)
@@ -48,7 +48,7 @@ def test_labels_alone_need_no_images(faces):
 
     labels = ingest(faces, "pts", IBUG, 1.25, with_images=False)
 
-    assert labels.table["width"].isna().all()
+    assert labels.instances["width"].isna().all()
     assert len(labels.instances) == 20
 
 
@@ -95,7 +95,7 @@ def test_real_photographs_are_read(shared_data):
     labels = ingest(folder, "pts", load_scheme(str(folder / "scheme.json")), 1.25)
 
     assert labels.points.shape == (102, 189, 2)
-    assert set(labels.table["width"]) == {256}
+    assert set(labels.instances["width"]) == {256}
     assert labels.points.min() > 0
     assert labels.points.max() < 256
 

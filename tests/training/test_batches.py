@@ -73,9 +73,7 @@ def test_every_instance_comes_once_a_turn_and_in_another_order_each_time(data):
 
 
 def test_points_without_a_label_have_no_weight_and_no_nan(rendered, human):
-    table = human.table.copy()
-    table.loc[5, ["x", "y", "visibility"]] = [np.nan, np.nan, 0]
-    gone = type(human)(table, human.scheme, {})
+    gone = human.without(np.arange(human.labelled.size).reshape(human.shape) == 5)
     crops = cut_crops(gone, rendered / "faces", 64)
 
     batch = TrainingData(gone, crops, 64, WILD, seed=0).batch(0, 20)
