@@ -6,12 +6,8 @@ the key `lmk`; there are no time stamps, because they would make every later sta
 
 from __future__ import annotations
 
-import errno
-import fcntl
 import hashlib
 import json
-import os
-import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -36,12 +32,14 @@ from lmk.columns import (
     same_in_instance,
 )
 from lmk.errors import DataError, FormatError
+from lmk.files import alone as alone
+from lmk.files import remove as remove
+from lmk.files import replacing as replacing
 from lmk.names import check_names
 from lmk.scheme import LandmarkScheme, parse_scheme
 
 VERSION = 1
 _KEY = b"lmk"
-LOCK = ".lock"
 GROUP = 1 << 20  # rows of a file that are written at once: a row group
 PART = 1 << 18  # rows that are read at once
 _TYPES = {
@@ -53,65 +51,6 @@ _TYPES = {
     "float32": pa.float32(),
     "bool": pa.bool_(),
 }
-
-
-@contextmanager
-def replacing(path: Path) -> Iterator[Path]:
-    """Give a temporary path to write to; it becomes `path` when the block ends well, and is removed when it does not.
-
-    Works for a file and for a folder (create it inside the block).  A kill at any moment leaves the old content, or
-    none, never half of the new.
-    """
-    path = path.absolute()
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary, old = path.with_name(f".{path.name}.tmp"), path.with_name(f".{path.name}.old")
-    remove(temporary)
-    try:
-        yield temporary
-        for file in sorted(temporary.rglob("*")) if temporary.is_dir() else [temporary]:
-            _sync(file)
-        if path.is_dir() and not temporary.is_dir():
-            raise IsADirectoryError(errno.EISDIR, "a folder is in the way", str(path))
-        if path.is_dir():  # a folder cannot be renamed over another
-            remove(old)
-            path.replace(old)
-        temporary.replace(path)
-        _sync(path.parent)
-    finally:
-        remove(temporary)
-        remove(old)
-
-
-@contextmanager
-def alone(folder: Path) -> Iterator[None]:
-    """Keep a folder to this process while the block runs; a kill gives it free again."""
-    folder.mkdir(parents=True, exist_ok=True)
-    with (folder / LOCK).open("wb") as file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError as cause:
-            raise DataError(
-                f"{folder}: another process is at work there; wait for it, or name another folder"
-            ) from cause
-        except OSError:  # a file system that knows no locks
-            pass
-        yield
-
-
-def remove(path: Path) -> None:
-    """Remove a file or a folder, if it is there."""
-    if path.is_dir():
-        shutil.rmtree(path)
-    else:
-        path.unlink(missing_ok=True)
-
-
-def _sync(path: Path) -> None:
-    handle = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)
 
 
 def write_text(text: str, path: Path) -> None:

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import json
-import subprocess
-import sys
 
 import numpy as np
 import pandas as pd
@@ -15,7 +13,7 @@ import pytest
 from lmk.annotations import EVIDENCE, AnnotationSet, default_boxes, make_set
 from lmk.errors import DataError, FormatError, SchemeError
 from lmk.scheme import parse_scheme
-from lmk.store import alone, digest_of, read_annotations, replacing, write_annotations
+from lmk.store import digest_of, read_annotations, write_annotations
 
 WING = parse_scheme('{"name": "wing", "points": 3, "contours": [[0, 1, 2]]}', "wing")
 
@@ -118,43 +116,6 @@ def test_a_file_of_a_newer_version_or_of_somebody_else_is_refused(tmp_path):
         read_annotations(tmp_path / "other")
     with pytest.raises(DataError, match="no such annotation set"):
         read_annotations(tmp_path / "nowhere")
-
-
-def test_an_interrupted_write_leaves_the_old_content_and_nothing_else(tmp_path):
-    target = tmp_path / "kept.txt"
-    target.write_text("old")
-
-    def interrupted():
-        with replacing(target) as temporary:
-            temporary.write_text("half of the n")
-            raise KeyboardInterrupt
-
-    with pytest.raises(KeyboardInterrupt):
-        interrupted()
-    assert target.read_text() == "old"
-    assert list(tmp_path.iterdir()) == [target]
-
-
-def test_a_folder_is_replaced_as_a_whole(tmp_path):
-    for content in ("old", "new"):
-        with replacing(tmp_path / "folder") as temporary:
-            temporary.mkdir()
-            (temporary / content).write_text(content)
-
-    assert [path.name for path in (tmp_path / "folder").iterdir()] == ["new"]
-
-
-def test_a_folder_is_one_process_s_at_a_time(tmp_path):
-    script = f"from pathlib import Path; from lmk.store import alone\nwith alone(Path({str(tmp_path)!r})): print('in')"
-
-    def other():
-        return subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, timeout=120, check=False)
-
-    with alone(tmp_path):
-        refused = other()
-    assert "another process is at work there" in refused.stderr
-    assert "in" not in refused.stdout.split()
-    assert other().stdout.split() == ["in"]
 
 
 @pytest.mark.parametrize(
