@@ -40,6 +40,4 @@ def check_inside(image: Path, root: Path) -> None:
     """Refuse an image that is a link, or lies behind one, to a place outside of `root`, a path without links."""
     true = image.resolve()
     if not true.is_relative_to(root):
-        raise DataError(
-            f"{image}: a link that leads out of the dataset's folder, to {true}; put the image itself there"
-        )
+        raise DataError(f"{image}: a link out of the dataset's folder, to {true}; put the image itself there")
