@@ -156,7 +156,7 @@ def _refine(arguments: argparse.Namespace) -> None:
     name = arguments.refiner or next(iter(params.refiners), "")
     if name not in params.refiners:
         raise UnknownName("refiner of the parameters", name, params.refiners)
-    refiner, number = params.refiners[name], int(before.table["iteration"].max())
+    refiner, number = params.refiners[name], int(before.instances["iteration"].max())
     images = _existing(arguments.images, "folder of images")
     human, out = arguments.human or arguments.set, arguments.output
     this = Round(f"i{number + 1:02d}", f"i{number:02d}", human, arguments.set, arguments.model, images)

@@ -14,6 +14,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from lmk.annotations import AnnotationSet, check_same_scheme
+from lmk.columns import Words
 from lmk.config import EvaluationParams
 from lmk.errors import DataError, UnknownName
 from lmk.kernels.metrics import bounds_side, ced, group_distance, instance_errors, point_errors, summary
@@ -70,9 +71,10 @@ def label_table(labels: AnnotationSet, truth: AnnotationSet, failure: float) -> 
 
 def is_gross(truth: AnnotationSet) -> NDArray[np.bool_]:
     """(N, K) which human points are gross errors, as far as the truth knows."""
-    if "gross" not in truth.table:
-        return np.zeros(truth.points.shape[:2], bool)
-    return truth.table["gross"].fillna("").ne("").to_numpy(np.bool_).reshape(-1, truth.landmarks)
+    gross = truth.values.get("gross")
+    if not isinstance(gross, Words):
+        return np.zeros(truth.shape, bool)
+    return np.asarray(np.array([*(word != "" for word in gross.words), False])[gross.codes])
 
 
 def aligned_with(other: AnnotationSet, like: AnnotationSet) -> AnnotationSet:
@@ -84,10 +86,8 @@ def aligned_with(other: AnnotationSet, like: AnnotationSet) -> AnnotationSet:
     if wanted.isna().any():
         image, instance = wanted.index[wanted.isna().to_numpy()][0]
         raise DataError(f"the truth has no instance {instance} of {image}; it wants every instance that is labelled")
-    rows = (wanted.to_numpy(np.int64)[:, None] * other.landmarks + np.arange(other.landmarks)).reshape(-1)
-    table = other.table.iloc[rows].reset_index(drop=True)
-    shared = {name: like.table[name].to_numpy() for name in ("split", "width", "height", "box_x", "box_y", "box_size")}
-    return AnnotationSet(table.assign(**shared), other.scheme, other.provenance)
+    shared = {name: like.instances[name] for name in ("split", "width", "height", "box_x", "box_y", "box_size")}
+    return other.select(wanted.to_numpy(np.int64)).with_columns(**shared)
 
 
 def ced_rows(name: str, points: Floats, reference: AnnotationSet, normaliser: str, failure: float) -> pd.DataFrame:

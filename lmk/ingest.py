@@ -18,6 +18,7 @@ from lmk.errors import DataError, UnknownName
 from lmk.formats import READERS
 from lmk.images import image_root, read_with_bytes
 from lmk.kernels.symmetry import mirror_partners
+from lmk.names import check_inside
 from lmk.scheme import LandmarkScheme
 
 SYMMETRY_NEEDS = 30  # instances, for a mean shape that is worth looking at
@@ -56,18 +57,14 @@ def ingest(
         )
     if not with_images:
         return annotations
-    count = annotations.landmarks
     boxes = annotations.boxes
     missing = np.asarray(np.isnan(boxes).any(axis=1))
     boxes = np.where(missing[:, None], default_boxes(annotations.points, box_scale), boxes)
     names = annotations.instances["image"].tolist()
     sizes, pixels = _look_at_images(image_root(source), names, boxes, progress)
-    filled = annotations.table.assign(
-        width=np.repeat(sizes[:, 0], count),
-        height=np.repeat(sizes[:, 1], count),
-        **{name: np.repeat(boxes[:, i], count) for i, name in enumerate(("box_x", "box_y", "box_size"))},
-    )
-    return AnnotationSet(filled, _with_mirror(scheme, annotations, boxes), {**provenance, "images": pixels})
+    named = dict(zip(("width", "height", "box_x", "box_y", "box_size"), np.column_stack([sizes, boxes]).T, strict=True))
+    filled = annotations.with_columns(**named)
+    return replace(filled, scheme=_with_mirror(scheme, annotations, boxes), provenance={**provenance, "images": pixels})
 
 
 def _with_mirror(scheme: LandmarkScheme, annotations: AnnotationSet, boxes: NDArray[np.float64]) -> LandmarkScheme:
@@ -98,8 +95,10 @@ def _look_at_images(
     sizes: dict[str, tuple[int, int]] = {}
     first_with: dict[bytes, list[int]] = {}
     content: dict[str, bytes] = {}
+    true_root = root.resolve()
     for index, name in enumerate(names):
         if name not in sizes:
+            check_inside(root / name, true_root)
             image, data = read_with_bytes(root / name)
             sizes[name] = (image.shape[1], image.shape[0])
             content[name] = hashlib.sha256(data).digest()

@@ -6,12 +6,8 @@ the key `lmk`; there are no time stamps, because they would make every later sta
 
 from __future__ import annotations
 
-import errno
-import fcntl
 import hashlib
 import json
-import os
-import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -22,13 +18,30 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from lmk.annotations import COLUMNS, EVIDENCE, OPTIONAL, UNIT, AnnotationSet
+from lmk.annotations import COLUMNS, KEYS, OPTIONAL, UNIT, AnnotationSet
+from lmk.columns import (
+    OF_EITHER,
+    OF_INSTANCE,
+    OF_POINT,
+    TYPES,
+    Pile,
+    Values,
+    Words,
+    flat,
+    held,
+    same_in_instance,
+)
 from lmk.errors import DataError, FormatError
+from lmk.files import alone as alone
+from lmk.files import remove as remove
+from lmk.files import replacing as replacing
+from lmk.names import check_names
 from lmk.scheme import LandmarkScheme, parse_scheme
 
 VERSION = 1
 _KEY = b"lmk"
-LOCK = ".lock"
+GROUP = 1 << 20  # rows of a file that are written at once: a row group
+PART = 1 << 18  # rows that are read at once
 _TYPES = {
     "string": pa.string(),
     "int32": pa.int32(),
@@ -38,65 +51,6 @@ _TYPES = {
     "float32": pa.float32(),
     "bool": pa.bool_(),
 }
-
-
-@contextmanager
-def replacing(path: Path) -> Iterator[Path]:
-    """Give a temporary path to write to; it becomes `path` when the block ends well, and is removed when it does not.
-
-    Works for a file and for a folder (create it inside the block).  A kill at any moment leaves the old content, or
-    none, never half of the new.
-    """
-    path = path.absolute()
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary, old = path.with_name(f".{path.name}.tmp"), path.with_name(f".{path.name}.old")
-    remove(temporary)
-    try:
-        yield temporary
-        for file in sorted(temporary.rglob("*")) if temporary.is_dir() else [temporary]:
-            _sync(file)
-        if path.is_dir() and not temporary.is_dir():
-            raise IsADirectoryError(errno.EISDIR, "a folder is in the way", str(path))
-        if path.is_dir():  # a folder cannot be renamed over another
-            remove(old)
-            path.replace(old)
-        temporary.replace(path)
-        _sync(path.parent)
-    finally:
-        remove(temporary)
-        remove(old)
-
-
-@contextmanager
-def alone(folder: Path) -> Iterator[None]:
-    """Keep a folder to this process while the block runs; a kill gives it free again."""
-    folder.mkdir(parents=True, exist_ok=True)
-    with (folder / LOCK).open("wb") as file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError as cause:
-            raise DataError(
-                f"{folder}: another process is at work there; wait for it, or name another folder"
-            ) from cause
-        except OSError:  # a file system that knows no locks
-            pass
-        yield
-
-
-def remove(path: Path) -> None:
-    """Remove a file or a folder, if it is there."""
-    if path.is_dir():
-        shutil.rmtree(path)
-    else:
-        path.unlink(missing_ok=True)
-
-
-def _sync(path: Path) -> None:
-    handle = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)
 
 
 def write_text(text: str, path: Path) -> None:
@@ -131,48 +85,99 @@ def digest_of(*parts: Any) -> str:
 
 def write_annotations(annotations: AnnotationSet, path: Path) -> None:
     """Write a set; the same content gives the same bytes, whatever the order of rows or the float noise below 1/64."""
-    table = annotations.table.sort_values(["image", "instance", "landmark"], kind="stable")
-    columns = [name for name in [*COLUMNS, *EVIDENCE] if name in table or name not in OPTIONAL]
-    fields = [pa.field(name, _TYPES[{**COLUMNS, **EVIDENCE}[name]]) for name in columns]
+    names = [name for name in TYPES if annotations.has(name) or name not in OPTIONAL]
     header = {"version": VERSION, "scheme": annotations.scheme.to_json(), "provenance": annotations.provenance}
-    schema = pa.schema(fields, metadata={_KEY: json.dumps(header, sort_keys=True).encode()})
-    arrays = [_to_arrow(table[field.name], field.type) for field in fields]
-    floats = [field.name for field in fields if field.type == pa.float32()]
-    with replacing(path) as temporary:
-        pq.write_table(
-            pa.Table.from_arrays(arrays, schema=schema),
-            temporary,
-            compression="zstd",
-            compression_level=3,
-            use_dictionary=[name for name in columns if name not in floats],
-            column_encoding=dict.fromkeys(floats, "BYTE_STREAM_SPLIT"),
-            row_group_size=1 << 20,
-            store_schema=True,
-            write_statistics=True,
-        )
+    schema = pa.schema(
+        [pa.field(name, _TYPES[TYPES[name]]) for name in names],
+        metadata={_KEY: json.dumps(header, sort_keys=True).encode()},
+    )
+    floats = [name for name in names if TYPES[name] == "float32"]
+    keys = annotations.instances[["image", "instance"]].reset_index(drop=True)
+    order = keys.sort_values(["image", "instance"], kind="stable").index.to_numpy(np.int64)
+    size = annotations.landmarks
+    with replacing(path) as temporary, pq.ParquetWriter(
+        temporary,
+        schema,
+        compression="zstd",
+        compression_level=3,
+        use_dictionary=[name for name in names if name not in floats],
+        column_encoding=dict.fromkeys(floats, "BYTE_STREAM_SPLIT"),
+        store_schema=True,
+        write_statistics=True,
+    ) as file:  # fmt: skip
+        for start in range(0, max(1, len(order) * size), GROUP):
+            end = min(start + GROUP, len(order) * size)
+            # A group may start and end inside of an instance.
+            some = annotations.select(order[start // size : -(-end // size)])
+            inside = slice(start % size, start % size + end - start)
+            arrays = [_to_arrow(some, name, inside) for name in names]
+            file.write_table(pa.Table.from_arrays(arrays, schema=schema), row_group_size=GROUP)
 
 
-def _to_arrow(column: pd.Series[Any], kind: pa.DataType) -> pa.Array:
-    null = column.isna().to_numpy(np.bool_)
+def _to_arrow(annotations: AnnotationSet, name: str, rows: slice) -> pa.Array:
+    """Some rows of one column of the long table."""
+    kind = _TYPES[TYPES[name]]
+    column = annotations.flat(name)[rows]
     if kind == pa.string():
-        return pa.array([None if gone else str(value) for value, gone in zip(column, null, strict=True)], kind)
-    values = column.to_numpy(np.float64, na_value=0.0, copy=True)
+        return pa.array(column, kind, from_pandas=True)
+    values = np.array(column, np.float64)
+    null = np.isnan(values)
     values[null] = 0
-    if column.name in ("x", "y"):
+    if name in ("x", "y"):
         values = np.round(values / UNIT) * UNIT + 0.0  # no negative zero
     return pa.array(values.astype(kind.to_pandas_dtype()), kind, mask=null)
 
 
 def read_annotations(path: Path) -> AnnotationSet:
     """Read a set that `write_annotations` wrote."""
-    _, scheme, provenance = read_header(path)
-    with _whole(path):
-        # Strict about what is there; a damaged page surfaces as an ArrowException or an OSError.
-        table = pq.read_table(path, memory_map=False)
-    frame = pd.DataFrame({name: _from_arrow(table[name]) for name in table.column_names})
-    annotations = AnnotationSet(frame, scheme, provenance)
-    _check_rows(annotations, path)
-    return annotations
+    rows, scheme, provenance = read_header(path)
+    pile = Pile(rows // scheme.size)
+    # Strict about what is there; a damaged page surfaces as an ArrowException or an OSError.
+    for part in read_parts(path, max(1, PART // scheme.size) * scheme.size, encoded=True):
+        pile.add(*_folded(part, scheme.size, path))
+    if not pile.rows:
+        raise _changed(path, f"rows are not {scheme.size} landmarks an instance, in order")
+    return AnnotationSet(*pile.done(), scheme, provenance)
+
+
+def _folded(part: pa.Table, size: int, path: Path) -> tuple[pd.DataFrame, dict[str, Values]]:
+    """Instances and columns of some rows of a file; refuses what another program has filtered or sorted."""
+    if gone := [name for name in COLUMNS if name not in OPTIONAL and name not in part.column_names]:
+        raise _changed(path, f"column {gone[0]} is missing")
+    count = len(part) // size
+    if not np.array_equal(part["landmark"].to_numpy(), np.tile(np.arange(size), count)):
+        raise _changed(path, f"rows are not {size} landmarks an instance, in order")
+    instances: dict[str, Any] = {}
+    values: dict[str, Values] = {}
+    for name in [*OF_INSTANCE, *OF_EITHER, *OF_POINT]:
+        if name in part.column_names:
+            column = _from_arrow(part[name], name, path).reshape(-1, size)
+            if name not in OF_INSTANCE:
+                values[name] = column
+            elif same_in_instance(column.codes if isinstance(column, Words) else column).all():
+                instances[name] = flat(column[:, :1])
+            elif name in KEYS:
+                raise _changed(path, f"rows are not {size} landmarks an instance, in order")
+            else:
+                raise _changed(path, f"points of one instance do not agree on {name}")
+    check_names(dict.fromkeys(instances["image"]), str(path))
+    return pd.DataFrame(instances), values
+
+
+def _from_arrow(column: pa.ChunkedArray, name: str, path: Path) -> Values:
+    kind, is_a = column.type, pa.types
+    if is_a.is_dictionary(kind) and TYPES[name] == "string":
+        chunk = column.chunk(0)
+        return Words(chunk.indices.fill_null(-1).to_numpy(), tuple(chunk.dictionary.to_pylist()))
+    if TYPES[name] == "string" or not (is_a.is_integer(kind) or is_a.is_floating(kind) or is_a.is_boolean(kind)):
+        raise _changed(path, f"column {name} holds {kind}")
+    if is_a.is_boolean(kind) and column.null_count:
+        column = column.cast(pa.uint8())
+    return held(name, column.to_numpy())
+
+
+def _changed(path: Path, what: str) -> FormatError:
+    return FormatError(f"{path}: changed by another program: {what}; make the set again with `lmk ingest`")
 
 
 def read_header(path: Path) -> tuple[int, LandmarkScheme, dict[str, Any]]:
@@ -195,18 +200,20 @@ def read_header(path: Path) -> tuple[int, LandmarkScheme, dict[str, Any]]:
     return rows, parse_scheme(scheme, where=str(path)), provenance
 
 
-def read_parts(path: Path, rows: int, columns: list[str] | None = None) -> Iterator[pa.Table]:
-    """The table of a set, so many rows at a time."""
-    with _whole(path), pq.ParquetFile(path) as file:
+def read_parts(path: Path, rows: int, columns: list[str] | None = None, encoded: bool = False) -> Iterator[pa.Table]:
+    """The table of a set, so many rows at a time; text that is encoded comes as dictionaries."""
+    with _whole(path):
+        texts = [field.name for field in pq.read_schema(path) if field.type == pa.string()] if encoded else []
+    with _whole(path), pq.ParquetFile(path, read_dictionary=texts) as file:
         kept: list[pa.RecordBatch] = []
         for batch in file.iter_batches(batch_size=rows, columns=columns):
             kept.append(batch)
             while (there := sum(map(len, kept))) >= rows:
                 table = pa.Table.from_batches(kept)
-                yield table.slice(0, rows).combine_chunks()
+                yield table.slice(0, rows).unify_dictionaries().combine_chunks()
                 kept = table.slice(rows).to_batches() if there > rows else []
         if kept:
-            yield pa.Table.from_batches(kept).combine_chunks()
+            yield pa.Table.from_batches(kept).unify_dictionaries().combine_chunks()
 
 
 @contextmanager
@@ -215,27 +222,3 @@ def _whole(path: Path) -> Iterator[None]:
         yield
     except (pa.ArrowException, OSError, ValueError) as cause:
         raise FormatError(f"{path}: not a whole Parquet file ({' '.join(str(cause).split())[:120]})") from cause
-
-
-def _check_rows(annotations: AnnotationSet, path: Path) -> None:
-    """Refuse what another program has filtered or sorted: columns are folded by K rows, without looking at keys."""
-    table, count = annotations.table, annotations.landmarks
-    gone = [name for name in COLUMNS if name not in OPTIONAL and name not in table]
-    whole = not gone and len(table) > 0 and len(table) % count == 0
-    if whole:
-        whole = bool((table["landmark"].to_numpy() == np.tile(np.arange(count), len(table) // count)).all())
-    if whole:
-        first = table.loc[::count, ["image", "instance"]].reset_index(drop=True)
-        last = table.loc[count - 1 :: count, ["image", "instance"]].reset_index(drop=True)
-        whole = first.equals(last)
-    if not whole:
-        what = f"column {gone[0]} is missing" if gone else f"rows are not {count} landmarks an instance, in order"
-        raise FormatError(f"{path}: changed by another program: {what}; make the set again with `lmk ingest`")
-
-
-def _from_arrow(column: pa.ChunkedArray) -> Any:
-    if column.type == pa.string():
-        return column.to_pandas()
-    if column.type == pa.bool_() and column.null_count:
-        column = column.cast(pa.uint8())
-    return column.to_numpy().copy()

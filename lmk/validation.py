@@ -29,7 +29,8 @@ from numpy.typing import NDArray
 
 from lmk.annotations import COLUMNS, EVIDENCE, KEYS, OPTIONAL, SPLITS, AnnotationSet
 from lmk.config import ValidationParams
-from lmk.errors import ValidationFailed
+from lmk.errors import LmkError, ValidationFailed
+from lmk.scheme import LandmarkScheme
 from lmk.store import replacing, write_annotations, write_json, write_text
 
 Verdict = dict[str, Any]
@@ -40,10 +41,22 @@ _TYPES = {**COLUMNS, **EVIDENCE}
 _KINDS = {"string": "text", "float32": "number", "bool": "yes or no"}  # the other types hold whole numbers
 _NEVER_EMPTY = [*KEYS, "visibility", "split", "iteration"]
 _OF_IMAGE = ["width", "height", "box_x", "box_y", "box_size"]
-_EXPLAINING = ["chi2", "peak", "spread"]  # what every refiner says of a point
+_EXPLAINING = ["prior_cost", "chi2", "peak", "spread", "at_edge"]  # where the refiner has something to say in them
 _STORED = 1 / 64  # pixels that a distance between two points may change by being stored
 _SOURCE = "correct the source and ingest it again"
 _SEARCH = "no search ends like this: do that iteration again, and report it if that does not help"
+
+
+@dataclass(frozen=True)
+class LongTable:
+    """A set as its long table, which, unlike an `AnnotationSet`'s, may be broken in any way."""
+
+    frame: pd.DataFrame
+    scheme: LandmarkScheme
+    provenance: dict[str, Any]
+
+
+Judged = AnnotationSet | LongTable
 
 
 @dataclass(frozen=True)
@@ -79,16 +92,16 @@ class Check:
 
 
 def validate(
-    annotations: AnnotationSet,
+    annotations: Judged,
     params: ValidationParams,
     docs: Path | None,
-    observed: AnnotationSet | None = None,
+    observed: Judged | None = None,
     reach: float | None = None,
 ) -> Verdict:
     """Judge a set.
 
     Args:
-        annotations: the set; its table may be broken in any way.
+        annotations: the set.
         params: what is tolerated.
         docs: folder for pages about the verdict, replaced as a whole; `summary.html` there needs nothing from the web.
         observed: for a refined set, the one that its search started from.
@@ -101,13 +114,13 @@ def validate(
 
 
 def enforce(
-    annotations: AnnotationSet,
+    annotations: Judged,
     params: ValidationParams,
     docs: Path | None,
     *,
     rejected: Path,
     name: str,
-    observed: AnnotationSet | None = None,
+    observed: Judged | None = None,
     reach: float | None = None,
 ) -> Verdict:
     """Judge a set; when it fails, keep it for inspection and raise.
@@ -146,22 +159,23 @@ def as_text(verdict: Verdict) -> str:
 
 
 def _judge(
-    annotations: AnnotationSet,
+    annotations: Judged,
     params: ValidationParams,
     docs: Path | None,
-    observed: AnnotationSet | None,
+    observed: Judged | None,
     reach: float | None,
 ) -> tuple[Verdict, Check | None]:
     """Return the verdict and the first check that failed."""
     with nullcontext() if docs is None else replacing(docs) as site:
         context = _context(site)
         checks = [Check("a set has the columns and rows that it should", "fits", "{found}, not {wanted}", low=1)]
-        entries = _run(context, "whole", _table_of_columns(annotations, observed), ["part"], checks)
+        table, before = annotations.frame, None if observed is None else observed.frame
+        entries = _run(context, "whole", _table_of_columns(table, before), ["part"], checks)
         points = instances = 0
         if entries[0]["success"]:  # the other checks would only stumble over what is missing
-            frame = _table_of_points(annotations, observed, reach)
+            frame = _table_of_points(table, before, reach)
             of_points = _checks_of_points(annotations, params, with_images=bool(frame["known"].any()))
-            of_points += _checks_of_search(annotations, reach) if observed is not None else []
+            of_points += _checks_of_search(annotations, table, reach) if observed is not None else []
             checks += of_points
             entries += _run(context, "points", frame, KEYS, of_points)
             points, instances = int((frame["visibility"] > 0).sum()), int(frame["which"].nunique())
@@ -176,8 +190,8 @@ def _judge(
     return verdict, next((check for check, entry in zip(checks, entries, strict=True) if not entry["success"]), None)
 
 
-def _checks_of_points(annotations: AnnotationSet, params: ValidationParams, *, with_images: bool) -> list[Check]:
-    k, split = annotations.landmarks, ", ".join(SPLITS)
+def _checks_of_points(annotations: Judged, params: ValidationParams, *, with_images: bool) -> list[Check]:
+    k, split = annotations.scheme.size, ", ".join(SPLITS)
     unseen = "" if with_images else " (not looked at: the set was made without images)"
     inside = f"a labelled point lies in its image, or outside by {params.outside:g} of its box at most"
     outside = "x={x} y={y} in {width}x{height}, outside by {outside:.3g} of its box"
@@ -208,7 +222,7 @@ def _checks_of_points(annotations: AnnotationSet, params: ValidationParams, *, w
     ]
 
 
-def _checks_of_search(annotations: AnnotationSet, reach: float | None) -> list[Check]:
+def _checks_of_search(annotations: Judged, table: pd.DataFrame, reach: float | None) -> list[Check]:
     moved = "moved by {moved:.2f} px"
     empty = f"{{unexplained}} of its {len(_EXPLAINING)} columns are empty"
     kept = "visibility and split are what they were before the search"
@@ -220,21 +234,21 @@ def _checks_of_search(annotations: AnnotationSet, reach: float | None) -> list[C
     if reach is not None:
         window = "points of train move no further than the search's window allows"
         checks.append(Check(window, "too_far", moved + ", {allowed:.2f} allowed", high=0, mend=_SEARCH))
-    if annotations.provenance.get("refiner") == "align" or any(name in annotations.table for name in EVIDENCE):
+    if annotations.provenance.get("refiner") == "align" or any(name in table for name in EVIDENCE):
         checks.append(Check("labelled points of train have their evidence", "unexplained", empty, high=0, mend=_SEARCH))
     return checks
 
 
-def _table_of_columns(annotations: AnnotationSet, observed: AnnotationSet | None) -> pd.DataFrame:
+def _table_of_columns(table: pd.DataFrame, observed: pd.DataFrame | None) -> pd.DataFrame:
     """One row a column: what it should hold, and what it holds; and one for the number of rows."""
     rows = []
-    for name in _columns(annotations.table):
+    for name in _columns(table):
         wanted = _KINDS.get(_TYPES[name], "whole number")
-        found = _kind(annotations.table[name]) if name in annotations.table else "missing"
+        found = _kind(table[name]) if name in table else "missing"
         # A flag with nulls comes back from Parquet as a number, a column without any value as anything.
         fits = found in (wanted, "nothing") or (found == "whole number" and wanted in ("number", "yes or no"))
         rows.append({"part": name, "wanted": wanted, "found": found, "fits": int(fits)})
-    size, before = len(annotations.table), len(annotations.table if observed is None else observed.table)
+    size, before = len(table), len(table if observed is None else observed)
     wanted = "any" if observed is None else f"{before} as before the search"
     rows.append({"part": "rows", "wanted": wanted, "found": f"{size}", "fits": int(size == before and size > 0)})
     return pd.DataFrame(rows)
@@ -254,9 +268,8 @@ def _kind(column: pd.Series[Any]) -> str:
     return {"string": "text", "integer": "whole number", "boolean": "yes or no"}.get(kind, kind)
 
 
-def _table_of_points(annotations: AnnotationSet, observed: AnnotationSet | None, reach: float | None) -> pd.DataFrame:
+def _table_of_points(table: pd.DataFrame, observed: pd.DataFrame | None, reach: float | None) -> pd.DataFrame:
     """The set's table with what the checks need beside it, NaN where one has nothing to say."""
-    table = annotations.table
     numeric = [name for name in _columns(table) if _TYPES[name] != "string"]
     frame = table.assign(**{name: _numbers(table, name) for name in numeric})
     x, y, size = (frame[name].to_numpy() for name in ("x", "y", "box_size"))
@@ -282,7 +295,7 @@ def _table_of_points(annotations: AnnotationSet, observed: AnnotationSet | None,
         shorter=frame[["width", "height"]].min(axis=1),
         outside=np.where(labelled & placed, outside, np.nan),
     )
-    return frame if observed is None else _with_search(frame, observed.table, reach, labelled)
+    return frame if observed is None else _with_search(frame, observed, reach, labelled)
 
 
 def _with_search(
@@ -364,10 +377,12 @@ def _entry(check: Check, result: Any, frame: pd.DataFrame, label: Sequence[str])
     return {"check": check.says, "success": bool(result.success), "failed": int(failed), "first": first}
 
 
-def _keep(annotations: AnnotationSet, path: Path) -> None:
-    """Write a rejected set, as text in every column if it is too broken for its types."""
+def _keep(annotations: Judged, path: Path) -> None:
+    """Write a rejected set, as text in every column if it is too broken to be a set."""
     try:
+        if isinstance(annotations, LongTable):
+            annotations = AnnotationSet.from_frame(annotations.frame, annotations.scheme, annotations.provenance)
         write_annotations(annotations, path)
-    except (KeyError, TypeError, ValueError, OverflowError, pa.ArrowException):
+    except (LmkError, KeyError, TypeError, ValueError, OverflowError, pa.ArrowException):
         with replacing(path) as temporary:
-            annotations.table.astype("string").to_parquet(temporary)
+            annotations.frame.astype("string").to_parquet(temporary)

@@ -16,7 +16,7 @@ from bench.label_truth.data import BENCHES, make, read_truth, with_shared_habit
 from bench.label_truth.measures import average_precision, single_ceiling
 from bench.label_truth.page import write_page
 from bench.label_truth.rivals import shape_projection
-from lmk.annotations import AnnotationSet, make_set
+from lmk.annotations import make_set
 from lmk.evaluation import is_gross
 from lmk.ingest import ingest
 from lmk.scheme import load_scheme, parse_scheme
@@ -73,7 +73,7 @@ def test_the_ceiling_separates_a_slip_from_noise_as_far_as_that_can_be(human, re
     slipped = human.points.copy()
     slipped[:, 8] = slipped[:, 9]
     flat = slipped.reshape(-1, 2)
-    moved = AnnotationSet(human.table.assign(x=flat[:, 0], y=flat[:, 1]), human.scheme, {})
+    moved = human.with_columns(x=flat[:, 0].reshape(human.shape), y=flat[:, 1].reshape(human.shape))
     again = single_ceiling(moved, truth, "default")
 
     clean = ~is_gross(truth)
@@ -172,9 +172,7 @@ def test_refined_labels_miss_by_what_they_were_moved(rendered, human):
     moved[0, 0] += 50.0
     suspicion = np.zeros(moved.shape[:2])
     suspicion[0, 0] = 1.0  # a likely gross error says nothing
-    flat = moved.reshape(-1, 2)
-    table = truth.table.assign(x=flat[:, 0], y=flat[:, 1], suspicion=suspicion.ravel())
-    refined = AnnotationSet(table, truth.scheme, {})
+    refined = truth.with_columns(x=moved[..., 0], y=moved[..., 1], suspicion=suspicion)
 
     found = misses(refined, truth)
 
@@ -190,8 +188,7 @@ def test_the_injected_spread_is_that_of_the_noise(human, tmp_path):
 
     assert spread[8, 0] == pytest.approx(2.5 * np.sqrt((unit**2).mean()), rel=1e-6)
     assert spread[36, 0] == spread[36, 1] == pytest.approx(0.6 * np.sqrt((unit**2).mean()), rel=1e-6)
-    names = np.repeat([f"annotator-{1 + number % 8}" for number in range(len(human.instances))], 68)
-    known = AnnotationSet(human.table.assign(annotator=names), human.scheme, {})
+    known = human.with_columns(annotator=[f"annotator-{1 + number % 8}" for number in range(len(human.instances))])
     by_many = spread_of(known, "annotators", 77)
     assert (by_many[:17, 0] > spread[:17, 0]).all()
     np.testing.assert_allclose(by_many[:, 1], spread[:, 1])

@@ -5,7 +5,6 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from lmk.annotations import AnnotationSet
 from lmk.config import EvaluationParams
 from lmk.errors import DataError, UnknownName
 from lmk.evaluation import aligned_with, error_table, format_metrics, is_gross, label_metrics, label_table, model_tables
@@ -51,7 +50,7 @@ def test_labels_are_measured_on_train_and_models_on_the_split_that_is_named(huma
     exact = aligned_with(truth, human)
     off = exact.points.copy()
     off[~human.in_split("train")] += 50
-    moved = AnnotationSet(human.table.assign(x=off[..., 0].ravel(), y=off[..., 1].ravel()), human.scheme, {})
+    moved = human.with_columns(x=off[..., 0], y=off[..., 1])
 
     assert label_table(moved, truth, 8.0)["box"]["nme"] == 0
     tables = model_tables(exact.points, human, truth, "test", 8.0)
@@ -62,8 +61,7 @@ def test_labels_are_measured_on_train_and_models_on_the_split_that_is_named(huma
 
 
 def test_the_truth_is_put_in_the_order_of_the_labels(human, truth):
-    rows = (np.arange(20)[::-1, None] * 68 + np.arange(68)).ravel()
-    backwards = AnnotationSet(truth.table.iloc[rows].reset_index(drop=True), truth.scheme, {})
+    backwards = truth.select(np.arange(20)[::-1])
     labels = human.select(np.arange(20) >= 10)
 
     found = aligned_with(backwards, labels)

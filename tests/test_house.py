@@ -16,7 +16,7 @@ from pipelines.deps import imported_names, modules
 ROOMS = [
     ["lmk", "lmk.errors", "lmk.registry", "lmk.console", "lmk.schemes", "lmk.profiles"],
     ["lmk.kernels"],
-    ["lmk.scheme", "lmk.config"],
+    ["lmk.scheme", "lmk.config", "lmk.columns", "lmk.files", "lmk.names"],
     ["lmk.annotations"],
     ["lmk.store", "lmk.images"],
     ["lmk.formats", "lmk.workspace", "lmk.crops", "lmk.constants"],

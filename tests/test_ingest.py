@@ -22,7 +22,7 @@ IBUG = load_scheme("ibug68")
 def test_everything_that_is_known_is_in_the_set(rendered, human):
     assert len(human.instances) == 20
     assert human.instances["split"].value_counts().to_dict() == {"train": 12, "val": 4, "test": 4}
-    assert set(human.table["width"]) == set(human.table["height"]) == {64}
+    assert set(human.instances["width"]) == set(human.instances["height"]) == {64}
     assert human.provenance["format"] == "pts"
     row = human.instances.iloc[0]
     assert read_image(rendered / "faces" / row["image"]).shape == (64, 64, 3)
@@ -42,13 +42,49 @@ def test_provenance_follows_the_pixels(faces):
     assert ingest(faces, "pts", IBUG, 1.25).provenance["images"] != before["images"]
 
 
+def test_a_link_out_of_the_folder_is_refused_so_that_nothing_from_outside_ends_up_in_a_report(faces, tmp_path):
+    image = faces / "train" / "000000.jpg"
+    (tmp_path / "private").mkdir()
+    secret = image.rename(tmp_path / "private" / "secret.jpg")
+    image.symlink_to(secret)
+    with pytest.raises(
+        DataError, match=r"train/000000.jpg: a link out of the dataset's folder, to .*secret.jpg"
+    ) as error:
+        ingest(faces, "pts", IBUG, 1.25)
+    assert "\n" not in str(error.value)
+
+    image.unlink()
+    image.symlink_to(secret.rename(faces / "kept.jpg"))  # inside, links are fine; so is a folder that is one
+    (tmp_path / "link").symlink_to(faces)
+    assert len(ingest(tmp_path / "link", "pts", IBUG, 1.25).instances) == 20
+
+
+def test_a_linked_folder_of_images_outside_is_refused(faces, tmp_path):
+    (faces / "train").rename(tmp_path / "elsewhere")
+    (faces / "train").symlink_to(tmp_path / "elsewhere")
+
+    with pytest.raises(DataError, match=r"train/0000\d\d.jpg: a link out of the dataset's folder"):
+        ingest(faces, "pts", IBUG, 1.25)
+
+
+@pytest.mark.parametrize("name", ["../secret.jpg", "{outside}/secret.jpg", "train/../../secret.jpg"])
+def test_a_name_out_of_the_folder_is_refused_although_the_image_is_there(faces, tmp_path, name):
+    shutil.copy(faces / "train" / "000000.jpg", tmp_path / "secret.jpg")
+    name = name.format(outside=tmp_path)
+    rows = [f"{name},0,{k},{k},{k}" for k in range(68)]
+    (faces / "labels.csv").write_text("\n".join(["image,instance,landmark,x,y", *rows]))
+
+    with pytest.raises(DataError, match=r"labels.csv: image '.*secret.jpg' .*; name each image relative"):
+        ingest(faces / "labels.csv", "csv", IBUG, 1.25)
+
+
 def test_labels_alone_need_no_images(faces):
     for image in faces.rglob("*.jpg"):
         image.unlink()
 
     labels = ingest(faces, "pts", IBUG, 1.25, with_images=False)
 
-    assert labels.table["width"].isna().all()
+    assert labels.instances["width"].isna().all()
     assert len(labels.instances) == 20
 
 
@@ -95,7 +131,7 @@ def test_real_photographs_are_read(shared_data):
     labels = ingest(folder, "pts", load_scheme(str(folder / "scheme.json")), 1.25)
 
     assert labels.points.shape == (102, 189, 2)
-    assert set(labels.table["width"]) == {256}
+    assert set(labels.instances["width"]) == {256}
     assert labels.points.min() > 0
     assert labels.points.max() < 256
 

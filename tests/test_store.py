@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import json
-import subprocess
-import sys
 
 import numpy as np
 import pandas as pd
@@ -12,10 +10,10 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from lmk.annotations import EVIDENCE, AnnotationSet, default_boxes, make_set
+from lmk.annotations import COLUMNS, EVIDENCE, AnnotationSet, default_boxes, make_set
 from lmk.errors import DataError, FormatError, SchemeError
-from lmk.scheme import parse_scheme
-from lmk.store import alone, digest_of, read_annotations, replacing, write_annotations
+from lmk.scheme import load_scheme, parse_scheme
+from lmk.store import digest_of, read_annotations, write_annotations
 
 WING = parse_scheme('{"name": "wing", "points": 3, "contours": [[0, 1, 2]]}', "wing")
 
@@ -87,6 +85,117 @@ def test_a_missing_point_is_null_and_not_labelled(tmp_path):
     assert pq.read_table(tmp_path / "set")["y"].null_count == 1
 
 
+TYPES = {
+    "string": pa.string(), "int32": pa.int32(), "int16": pa.int16(), "int8": pa.int8(), "uint8": pa.uint8(),
+    "float32": pa.float32(), "bool": pa.bool_(),
+}  # fmt: skip
+
+
+def written_as_a_whole(labels, path, group=1 << 20):
+    """What a file is: the long table in one piece, sorted, each column cast."""
+    table = labels.frame.sort_values(["image", "instance", "landmark"], kind="stable")
+    kinds = {name: kind for name, kind in {**COLUMNS, **EVIDENCE}.items() if name in table}
+    arrays = []
+    for name, kind in kinds.items():
+        null = table[name].isna().to_numpy(bool)
+        if kind == "string":
+            texts = zip(table[name], null, strict=True)
+            arrays.append(pa.array([None if gone else str(value) for value, gone in texts], pa.string()))
+            continue
+        values = table[name].to_numpy(np.float64, na_value=0.0, copy=True)
+        values[null] = 0
+        if name in ("x", "y"):
+            values = np.round(values * 64) / 64 + 0.0
+        arrays.append(pa.array(values.astype(TYPES[kind].to_pandas_dtype()), TYPES[kind], mask=null))
+    header = {"version": 1, "scheme": labels.scheme.to_json(), "provenance": labels.provenance}
+    schema = pa.schema(
+        [pa.field(name, TYPES[kind]) for name, kind in kinds.items()],
+        metadata={b"lmk": json.dumps(header, sort_keys=True).encode()},
+    )
+    floats = [name for name, kind in kinds.items() if kind == "float32"]
+    pq.write_table(
+        pa.Table.from_arrays(arrays, schema=schema),
+        path,
+        compression="zstd",
+        compression_level=3,
+        use_dictionary=[name for name in kinds if name not in floats],
+        column_encoding=dict.fromkeys(floats, "BYTE_STREAM_SPLIT"),
+        row_group_size=group,
+    )
+
+
+def with_everything(count, seed):
+    """A set with every kind of column, nulls in all that may have them, names beyond ASCII, a negative zero."""
+    random = np.random.default_rng(seed)
+    images = np.array([f"bilder/ä{number:07d}_ß{'x' * (number % 7)}.jpg" for number in range(count)], object)
+    rows = pd.DataFrame({"image": images.repeat(3), "instance": 0, "landmark": np.tile(np.arange(3), count)})
+    rows[["x", "y"]] = random.uniform(-5, 300, (3 * count, 2))
+    rows.loc[random.random(3 * count) < 0.1, "x"] = np.nan
+    rows.loc[0, "x"] = -0.001
+    known = random.random(count) < 0.9
+    for name in ("width", "height", "box_x", "box_y", "box_size"):
+        rows[name] = np.where(known, random.integers(1, 999, count) + (0.3 if "box" in name else 0), np.nan).repeat(3)
+    rows["split"] = random.choice(["train", "val", "test"], count).repeat(3)
+    rows["annotator"] = random.choice(np.array(["ann", "bén", None], object), 3 * count)
+    rows["source"] = random.choice(np.array(["web", "", None], object), count).repeat(3)
+    rows["gross"] = random.choice(np.array(["slip", "", None], object), 3 * count)
+    made = make_set(rows, WING, {"producer": "test", "n": count}, "here")
+    found = {name: random.uniform(0, 1, (count, 3)) for name in EVIDENCE}
+    found["at_edge"] = np.round(found["at_edge"])
+    found["fold"], found["repeats"] = np.round(5 * found["fold"]), np.full((count, 3), np.nan)
+    for values in found.values():
+        values[random.random((count, 3)) < 0.3] = np.nan
+    found["reason"] = random.choice(np.array(["slip", "a wørd", None], object), (count, 3))
+    return made, made.moved(made.points + 0.4, 3, found, {"producer": "search"})
+
+
+@pytest.mark.parametrize(("part", "group"), [(1 << 18, 1 << 20), (7, 1 << 20), (40, 32)])
+def test_a_file_has_the_bytes_of_the_long_table_written_as_a_whole(tmp_path, monkeypatch, part, group):
+    monkeypatch.setattr("lmk.store.PART", part)
+    monkeypatch.setattr("lmk.store.GROUP", group)
+    human, refined = with_everything(50, seed=4)
+    order = np.random.default_rng(0).permutation(50)
+    cases = {
+        "human": human,
+        "refined": refined,
+        "unsorted": refined.select(order),
+        "empty": refined.select(np.zeros(50, bool)),
+        "exact": refined.with_columns(at_edge=True, fold=0, repeats=2, peak=0.5),  # no nulls, so types without them
+        "bare": human.with_columns(annotator=None, source=None, gross=None),
+        "one": human.select(np.arange(50) == 7),
+    }
+    for name, labels in cases.items():
+        write_annotations(labels, tmp_path / name)
+        written_as_a_whole(labels, tmp_path / f"{name} as a whole", group)
+
+        assert (tmp_path / name).read_bytes() == (tmp_path / f"{name} as a whole").read_bytes(), name
+        if name != "empty":
+            back = read_annotations(tmp_path / name)
+            write_annotations(back, tmp_path / f"{name} again")
+            assert (tmp_path / f"{name} again").read_bytes() == (tmp_path / name).read_bytes(), name
+            stored = pq.read_table(tmp_path / name).to_pandas()
+            flags = stored.columns.intersection(["at_edge"])  # objects, for pandas, as soon as one is null
+            stored[flags] = stored[flags].astype(float)
+            pd.testing.assert_frame_equal(back.frame, stored, check_dtype=False)
+    assert (tmp_path / "unsorted").read_bytes() == (tmp_path / "refined").read_bytes()
+
+
+def test_more_than_one_row_group_has_the_same_bytes_too(tmp_path):
+    face, count = load_scheme("ibug68"), 2**20 // 68 + 2  # a group ends inside of an instance
+    names = np.array([f"{number:06d}.jpg" for number in range(count)], object)
+    rows = pd.DataFrame({"image": names.repeat(68), "instance": 0, "landmark": np.tile(np.arange(68), count)})
+    rows[["x", "y"]] = np.random.default_rng(6).uniform(0, 300, (len(rows), 2))
+    rows.loc[2**20 - 2, "x"] = np.nan
+    made = make_set(rows, face, {}, "here").select(np.arange(count)[::-1])
+
+    write_annotations(made, tmp_path / "set")
+    written_as_a_whole(made, tmp_path / "as a whole")
+    write_annotations(read_annotations(tmp_path / "set"), tmp_path / "again")
+
+    assert pq.ParquetFile(tmp_path / "set").metadata.num_row_groups == 2
+    assert digest_of(tmp_path / "set") == digest_of(tmp_path / "as a whole") == digest_of(tmp_path / "again")
+
+
 def test_bytes_a_point_stay_few(tmp_path):
     rows = table(images=[f"{i:06d}.jpg" for i in range(4000)])
 
@@ -118,43 +227,6 @@ def test_a_file_of_a_newer_version_or_of_somebody_else_is_refused(tmp_path):
         read_annotations(tmp_path / "other")
     with pytest.raises(DataError, match="no such annotation set"):
         read_annotations(tmp_path / "nowhere")
-
-
-def test_an_interrupted_write_leaves_the_old_content_and_nothing_else(tmp_path):
-    target = tmp_path / "kept.txt"
-    target.write_text("old")
-
-    def interrupted():
-        with replacing(target) as temporary:
-            temporary.write_text("half of the n")
-            raise KeyboardInterrupt
-
-    with pytest.raises(KeyboardInterrupt):
-        interrupted()
-    assert target.read_text() == "old"
-    assert list(tmp_path.iterdir()) == [target]
-
-
-def test_a_folder_is_replaced_as_a_whole(tmp_path):
-    for content in ("old", "new"):
-        with replacing(tmp_path / "folder") as temporary:
-            temporary.mkdir()
-            (temporary / content).write_text(content)
-
-    assert [path.name for path in (tmp_path / "folder").iterdir()] == ["new"]
-
-
-def test_a_folder_is_one_process_s_at_a_time(tmp_path):
-    script = f"from pathlib import Path; from lmk.store import alone\nwith alone(Path({str(tmp_path)!r})): print('in')"
-
-    def other():
-        return subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, timeout=120, check=False)
-
-    with alone(tmp_path):
-        refused = other()
-    assert "another process is at work there" in refused.stderr
-    assert "in" not in refused.stdout.split()
-    assert other().stdout.split() == ["in"]
 
 
 @pytest.mark.parametrize(
@@ -195,6 +267,10 @@ def test_selecting_keeps_whole_instances():
     np.testing.assert_array_equal(chosen.points, made.points[1:])
 
 
+def put(stored, name, values):
+    return stored.set_column(stored.column_names.index(name), name, pa.array(values))
+
+
 def test_a_file_that_another_program_has_sorted_filtered_or_stripped_is_refused(tmp_path):
     write_annotations(make_set(table(), WING, {}, "here"), tmp_path / "set")
     stored = pq.read_table(tmp_path / "set")
@@ -203,6 +279,9 @@ def test_a_file_that_another_program_has_sorted_filtered_or_stripped_is_refused(
         "filtered": stored.slice(0, 5),
         "empty": stored.slice(0, 0),
         "stripped": stored.drop_columns(["visibility"]),
+        "torn": put(stored, "split", ["train"] * 4 + ["val"] + ["train"]),
+        "texts": put(stored, "x", ["far left"] * 6),
+        "numbers": put(stored, "image", [7] * 6),
         "damaged": stored.replace_schema_metadata({b"lmk": b"{"}),
         "unversioned": stored.replace_schema_metadata({b"lmk": b"{}"}),
     }

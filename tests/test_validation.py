@@ -17,7 +17,7 @@ from lmk.config import ValidationParams
 from lmk.errors import ValidationFailed
 from lmk.scheme import LandmarkScheme
 from lmk.store import read_annotations, write_annotations
-from lmk.validation import as_text, enforce, validate
+from lmk.validation import LongTable, as_text, enforce, validate
 
 SCHEME = LandmarkScheme("triangle", ("left", "right", "top"))
 PARAMS = ValidationParams(outside=0.1)
@@ -58,8 +58,8 @@ def refined(start: AnnotationSet, by: float = 2.9) -> AnnotationSet:
     return start.moved(points, 1, evidence, {"refiner": "align"})
 
 
-def broken(annotations: AnnotationSet, how: Break) -> AnnotationSet:
-    return AnnotationSet(how(annotations.table.copy()), annotations.scheme, annotations.provenance)
+def broken(annotations: AnnotationSet, how: Break) -> LongTable:
+    return LongTable(how(annotations.frame), annotations.scheme, annotations.provenance)
 
 
 def put(row: int, **values: Any) -> Break:
@@ -205,7 +205,7 @@ def test_a_rejected_set_is_kept_with_its_verdict_and_the_message_is_one_line(tmp
     assert "images/1.png 0 1: x=200 y=50" in message
     assert f"{tmp_path}/rejected/i00.parquet" in message
     assert "raise validation.outside" in message
-    assert read_annotations(tmp_path / "rejected/i00.parquet").table["x"][4] == 200
+    assert read_annotations(tmp_path / "rejected/i00.parquet").frame["x"][4] == 200
     assert json.loads((tmp_path / "rejected/i00.json").read_text())["success"] is False
     assert "FAIL  a labelled point lies in its image" in (tmp_path / "rejected/i00.txt").read_text()
 

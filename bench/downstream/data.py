@@ -41,14 +41,15 @@ def render(noise: str, seed: int, work: Path, progress: Callable[[int, int], Non
 
 
 def part(pool: Path, start: int, count: int, target: Path) -> Path:
-    """Some of the faces as a dataset of their own: a folder with links to images, labels and truth."""
+    """Some of the faces as a dataset of their own: a folder with (hard) links to images and labels, and the truth."""
     names = [f"{number:06d}" for number in range(start, start + count)]
     if not target.is_dir():
         with replacing(target) as fresh:
             (fresh / "faces").mkdir(parents=True)
             for name in names:
                 for ending in (".jpg", ".pts"):
-                    (fresh / "faces" / name).with_suffix(ending).symlink_to((pool / "faces" / name).with_suffix(ending))
+                    file = f"faces/{name}{ending}"
+                    (fresh / file).hardlink_to(pool / file)
             wanted = {f"{name}.jpg" for name in names}
             for table in ("faces/annotators.csv", "truth/truth.csv"):
                 if (pool / table).is_file():

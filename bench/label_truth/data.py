@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -66,10 +67,10 @@ def _disturb_photographs(seed: int, out: Path) -> None:
     for name, box, points in zip(truth.instances["image"], truth.boxes, truth.points, strict=True):
         link = out / "faces" / name
         link.unlink(missing_ok=True)
-        link.symlink_to(PHOTOGRAPHS / name)
+        shutil.copyfile(PHOTOGRAPHS / name, link)  # ingest refuses a link that leads out
         write_pts(link.with_suffix(".pts"), points + scatter(points, float(box[2]), scheme, random), decimals=3)
     (out / "truth").mkdir(exist_ok=True)
-    table = truth.table[["image", "instance", "landmark", "x", "y", "visibility"]]
+    table = truth.frame[["image", "instance", "landmark", "x", "y", "visibility"]]
     write_csv(table, out / "truth" / "truth.csv")
 
 

@@ -56,7 +56,7 @@ def suspicion_table(
     Single points compete with clean points; once with all of them, once without what was told to be a contour or an
     instance that is wrong as a whole, as such a point's reason says.
     """
-    kinds = truth.table["gross"].fillna("").to_numpy().reshape(suspicion.shape)
+    kinds = np.where(is_gross(truth), truth.column("gross"), "")
     alone, whole = _slips(kinds, human.scheme)
     clean = kinds == ""
     looked = alone | clean

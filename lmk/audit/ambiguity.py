@@ -66,9 +66,10 @@ def of_iteration(paths: Workspace, name: str) -> list[Ambiguity]:
         raise UnknownName("iteration with refined labels", name, later)
     refined = read_annotations(files[name])
     _, decided = ledger.with_decisions(refined, ledger.read(paths.decisions, before=name))
-    if "repeats" in refined.table and refined.table["repeats"].notna().any():
+    repeats = evidence_of(refined, "repeats")
+    if np.isfinite(repeats).any():
         # The labels of an iteration before, and of the detector that was asked there.
-        refined = read_annotations(files[f"i{int(refined.table['repeats'].max()):02d}"])
+        refined = read_annotations(files[f"i{int(np.nanmax(repeats)):02d}"])
     known = paths.model(refined.provenance.get("parent_iteration", human))
     unseen = unlearnt(known, refined) if known.is_dir() else None
     return ambiguity(read_annotations(files[human]), refined, unseen, decided)

@@ -138,7 +138,7 @@ def by_landmark(pairs: Paired, counts: NDArray[np.bool_]) -> list[dict[str, Any]
 
 def searched(labels: AnnotationSet) -> NDArray[np.bool_]:
     """(N, K) which points an iteration looked at: what has evidence, or all of `train` where a set has no evidence."""
-    if "chi2" in labels.table:
+    if labels.has("chi2"):
         evidence = evidence_of(labels, "chi2")
         if np.isfinite(evidence).any():
             return np.isfinite(evidence)
@@ -147,10 +147,9 @@ def searched(labels: AnnotationSet) -> NDArray[np.bool_]:
 
 def evidence_of(labels: AnnotationSet, name: str) -> Floats:
     """(N, K) one evidence column as numbers, NaN where nothing was searched or nobody knows."""
-    if name not in labels.table:
-        return np.full(labels.labelled.shape, np.nan)
-    column = labels.table[name]
-    return column.to_numpy(np.float64, na_value=np.nan).reshape(-1, labels.landmarks)
+    if not labels.has(name):
+        return np.full(labels.shape, np.nan)
+    return labels.column(name).astype(np.float64)
 
 
 def log_rows(sets: Mapping[str, AnnotationSet]) -> list[dict[str, Any]]:

@@ -69,6 +69,6 @@ def _numbers(table: pd.DataFrame, name: str, source: Path, whole: bool) -> pd.Se
 
 def write_long_csv(annotations: AnnotationSet, target: Path) -> None:
     """Write one CSV file with all that the format can hold."""
-    columns = [name for name in [*_REQUIRED, *_OPTIONAL] if name in annotations.table]
+    columns = [name for name in [*_REQUIRED, *_OPTIONAL] if annotations.has(name)]
     with replacing(target) as temporary:
-        annotations.table[columns].to_csv(temporary, index=False, float_format="%.6f", lineterminator="\n")
+        annotations.frame[columns].to_csv(temporary, index=False, float_format="%.6f", lineterminator="\n")

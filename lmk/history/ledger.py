@@ -12,6 +12,7 @@ from __future__ import annotations
 import os
 import uuid
 from collections.abc import Iterable
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -115,18 +116,24 @@ def standing(decided: pd.DataFrame) -> pd.DataFrame:
 
 def with_decisions(annotations: AnnotationSet, decided: pd.DataFrame) -> tuple[AnnotationSet, NDArray[np.bool_]]:
     """The set with every decided point where it was decided to be, and (N, K) which points those are."""
-    flat = np.zeros(len(annotations.table), bool)
+    places = np.zeros(annotations.shape, bool)
     if not len(decided):
-        return annotations, flat.reshape(annotations.labelled.shape)
+        return annotations, places
     last = standing(decided)
-    keys = pd.MultiIndex.from_frame(last[KEYS].astype({"image": str, "instance": np.int64, "landmark": np.int64}))
-    table = annotations.table
-    wanted = table[KEYS].astype({"image": str, "instance": np.int64, "landmark": np.int64})
-    place = keys.get_indexer(pd.MultiIndex.from_frame(wanted))
-    flat = (place >= 0) & annotations.labelled.reshape(-1)
-    moved = {name: table[name].where(~flat, last[name].to_numpy(np.float32)[place]) for name in ("x", "y")}
-    changed = AnnotationSet(table.assign(**moved), annotations.scheme, annotations.provenance)
-    return changed, flat.reshape(annotations.labelled.shape)
+    wanted, known = (
+        pd.MultiIndex.from_frame(table[["image", "instance"]].astype({"image": str, "instance": np.int64}))
+        for table in (last, annotations.instances)
+    )
+    rows, landmarks = known.get_indexer(wanted), last["landmark"].to_numpy(np.int64)
+    there = (rows >= 0) & (landmarks >= 0) & (landmarks < annotations.landmarks)
+    there[there] &= annotations.labelled[rows[there], landmarks[there]]
+    index = rows[there], landmarks[there]
+    places[index] = True
+    moved = {}
+    for name in ("x", "y"):
+        moved[name] = annotations.column(name).copy()
+        moved[name][index] = last[name].to_numpy(np.float32)[there]
+    return annotations.with_columns(**moved), places
 
 
 def accepted(last: AnnotationSet, decisions: Path) -> AnnotationSet:
@@ -134,7 +141,7 @@ def accepted(last: AnnotationSet, decisions: Path) -> AnnotationSet:
     decided = read(decisions)
     labels, places = with_decisions(last, decided)
     provenance = {**last.provenance, "decisions": digest(decisions), "decided": int(places.sum())}
-    return AnnotationSet(labels.table, labels.scheme, provenance)
+    return replace(labels, provenance=provenance)
 
 
 def digest(decisions: Path, before: str | None = None) -> str | None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shutil
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -210,8 +210,8 @@ def search_labels(
 
 
 def _check_same(before: AnnotationSet, first: AnnotationSet, this: Round) -> None:
-    keys = ["image", "instance", "landmark"]
-    if not before.table[keys].equals(first.table[keys]):
+    keys = ["image", "instance"]
+    if before.landmarks != first.landmarks or not before.instances[keys].equals(first.instances[keys]):
         raise DataError(
             f"{this.human} and {this.previous}: not the same images and instances; name the human labels of this set"
         )
@@ -229,21 +229,18 @@ def _held(refined: AnnotationSet, decided: AnnotationSet, fixed: NDArray[np.bool
     """The set with some points, (N, K), where they were decided to be; a person has looked, so none is suspected."""
     if not fixed.any():
         return refined
-    there = fixed.reshape(-1)
-    table = refined.table
-    table = table.assign(
-        x=table["x"].where(~there, decided.table["x"]),
-        y=table["y"].where(~there, decided.table["y"]),
-        suspicion=table["suspicion"].where(~there, 0.0),
-        reason=table["reason"].where(~there, None),
+    return refined.with_columns(
+        x=np.where(fixed, decided.column("x"), refined.column("x")),
+        y=np.where(fixed, decided.column("y"), refined.column("y")),
+        suspicion=np.where(fixed, np.float32(0), refined.column("suspicion")),
+        reason=np.where(fixed, np.array(None), refined.column("reason")),
     )
-    return AnnotationSet(table, refined.scheme, refined.provenance)
 
 
 def _repeated(kept: AnnotationSet, number: int, provenance: dict[str, Any]) -> AnnotationSet:
     """The labels of the iteration before once more, with their evidence, their judge's, and the note that they are."""
     provenance = {**provenance, **_judged(kept.provenance)}
-    origin = kept.table["repeats"].dropna() if "repeats" in kept.table else kept.table["iteration"][:0]
-    first = int(origin.iloc[0]) if len(origin) else int(kept.table["iteration"].iloc[0])
-    table = kept.table.assign(iteration=number, repeats=first)
-    return AnnotationSet(table, kept.scheme, provenance)
+    repeats = kept.column("repeats").astype(np.float64) if kept.has("repeats") else np.full(1, np.nan)
+    origin = repeats[np.isfinite(repeats)]
+    first = int(origin[0]) if len(origin) else int(kept.instances["iteration"].iloc[0])
+    return replace(kept.with_columns(iteration=number, repeats=first), provenance=provenance)

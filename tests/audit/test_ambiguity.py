@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
 
-from lmk.annotations import AnnotationSet
 from lmk.audit.ambiguity import DOUBT, MEMORY, MODEL, ambiguity, of_iteration
 from lmk.cli import main
 from lmk.errors import DataError
@@ -93,9 +93,7 @@ def test_points_that_somebody_has_put_somewhere_say_nothing_of_noise():
     decided = np.zeros(refined.labelled.shape, bool)
     decided[:200, 2] = True
     points = np.where(decided[..., None], human.points, refined.points)
-    reverted = AnnotationSet(
-        refined.table.assign(x=points[..., 0].ravel(), y=points[..., 1].ravel()), refined.scheme, refined.provenance
-    )
+    reverted = refined.with_columns(x=points[..., 0], y=points[..., 1])
 
     assert ambiguity(human, reverted, decided=decided)[2].along[0] == pytest.approx(100 * ALONG / 400, rel=0.12)
     assert ambiguity(human, reverted)[2].along[0] < 0.85 * 100 * ALONG / 400
@@ -103,11 +101,10 @@ def test_points_that_somebody_has_put_somewhere_say_nothing_of_noise():
 
 def test_an_instance_without_extent_spoils_no_sigma():
     human, refined, _ = noisy(60, 0)
-    table = refined.table.copy()
-    alone = (table["image"] == table["image"].iloc[0]) & (table["landmark"] != 3)
-    table.loc[alone, ["x", "y", "visibility"]] = [np.nan, np.nan, 0]
+    gone = np.zeros(refined.shape, bool)
+    gone[0] = np.arange(refined.landmarks) != 3
 
-    rows = ambiguity(human, AnnotationSet(table, refined.scheme, refined.provenance))
+    rows = ambiguity(human, refined.without(gone))
 
     assert np.isfinite([row.sigma for row in rows]).all()
     usual = [row.sigma for row in ambiguity(human, refined)]
@@ -117,7 +114,7 @@ def test_an_instance_without_extent_spoils_no_sigma():
 def test_numbers_are_those_of_the_formula_written_out():
     human, refined, _ = noisy(40, 3)
     suspicion = np.random.default_rng(0).uniform(0, 1, refined.labelled.shape)
-    refined = AnnotationSet(refined.table.assign(suspicion=suspicion.ravel()), refined.scheme, refined.provenance)
+    refined = refined.with_columns(suspicion=suspicion)
     along = refined.scheme.tangents(refined.points)
 
     found = ambiguity(human, refined)
@@ -199,13 +196,10 @@ def test_intervals_weights_and_what_is_known_by_heart_are_those_of_the_formulas_
     further = human.points - points
     points[:, 4:7] -= (0.6 * further * unlearnt[..., None])[:, 4:7]  # on one contour, more is known by heart
     suspicion = np.random.default_rng(1).uniform(0, 1, unlearnt.shape)
-    table = refined.table.assign(x=points[..., 0].ravel(), y=points[..., 1].ravel(), suspicion=suspicion.ravel())
+    refined = refined.with_columns(x=points[..., 0], y=points[..., 1], suspicion=suspicion)
     # Two instances an image, that miss alike: what an image adds counts as one.
-    rows = np.arange(len(table)).reshape(-1, SCHEME.size).repeat(2, axis=0)
-    instance = (np.arange(len(rows)) % 2).repeat(SCHEME.size)
-    human, refined = (
-        AnnotationSet(part.iloc[rows.ravel()].assign(instance=instance), SCHEME, {}) for part in (human.table, table)
-    )
+    rows = np.arange(len(points)).repeat(2)
+    human, refined = (part.select(rows).with_columns(instance=np.arange(len(rows)) % 2) for part in (human, refined))
     unlearnt = unlearnt.repeat(2, axis=0)
 
     found = ambiguity(human, refined, unlearnt)
@@ -226,8 +220,8 @@ def test_where_no_points_were_left_out_what_is_known_by_heart_is_in_doubt():
 
 def test_labels_that_repeat_those_of_before_are_judged_by_their_detector(tmp_path, monkeypatch):
     human, refined, unlearnt = noisy(400, 4, by_heart=0.15)
-    again = AnnotationSet(refined.table.assign(repeats=1), SCHEME, {"parent_iteration": "i01"})
-    first = AnnotationSet(refined.table, SCHEME, {"parent_iteration": "i00"})
+    again = replace(refined.with_columns(repeats=1), provenance={"parent_iteration": "i01"})
+    first = replace(refined, provenance={"parent_iteration": "i00"})
     paths = folder(tmp_path, human, first, again)
     for name in ("i00", "i01"):
         paths.model(name).mkdir(parents=True)
@@ -254,7 +248,7 @@ def test_likely_gross_errors_do_not_count():
     spoilt = human.moved(points, 0, {}, {})
     suspicion = np.zeros(refined.labelled.shape)
     suspicion[:8, 2] = 1.0
-    known = AnnotationSet(refined.table.assign(suspicion=suspicion.ravel()), refined.scheme, refined.provenance)
+    known = refined.with_columns(suspicion=suspicion)
 
     assert ambiguity(spoilt, known)[2].along[0] == pytest.approx(100 * ALONG / 400, rel=0.15)
     assert ambiguity(spoilt, refined)[2].along[0] > 2 * 100 * ALONG / 400

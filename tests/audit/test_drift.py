@@ -17,8 +17,8 @@ from tests.history.sets import make, scattered
 
 def slow_distances(a: AnnotationSet, b: AnnotationSet) -> dict[int, dict[str, list[float]]]:
     """For each landmark the absolute distances of the points that both sets have, as the definition says them."""
-    where = {(row.image, row.instance, row.landmark): (row.x, row.y) for row in b.table.itertuples()}
-    first = {(row.image, row.instance, row.landmark): (row.x, row.y) for row in a.table.itertuples()}
+    where = {(row.image, row.instance, row.landmark): (row.x, row.y) for row in b.frame.itertuples()}
+    first = {(row.image, row.instance, row.landmark): (row.x, row.y) for row in a.frame.itertuples()}
     found: dict[int, dict[str, list[float]]] = {}
     for (image, instance, landmark), (x, y) in first.items():
         if (image, instance, landmark) not in where:

@@ -10,7 +10,6 @@ import torch
 
 from bench.ablations.runs import alike
 from bench.label_truth.data import read_truth
-from lmk.annotations import AnnotationSet
 from lmk.evaluation import normalisers
 from lmk.models.corrections import CorrectionParams
 from lmk.models.shapes import ShapeCorrection
@@ -195,7 +194,7 @@ def test_labels_miss_by_what_they_were_moved_and_gross_errors_do_not_count(rende
     for contour in ([36, 37, 38, 39, 40, 41], list(range(17))):
         points[:, contour] = 0.9 * points[:, contour] + 0.1 * points[:, contour].mean(1, keepdims=True)
     alone = replace(truth.scheme, contours=((36, 37, 38, 39, 40, 41), tuple(range(17))))
-    known = AnnotationSet(truth.table, alone, {})
+    known = replace(truth, scheme=alone)
     assert shorter(points, known) == pytest.approx(10, abs=1e-2)
     assert size_of_bias(points, known) == 100
     points[:, 40] += unit[:, None]
@@ -208,7 +207,7 @@ def test_labels_miss_by_what_they_were_moved_and_gross_errors_do_not_count(rende
 
     gross = np.full(truth.points.shape[:2], None, object)
     gross[0] = "swapped"
-    marked = AnnotationSet(truth.table.assign(gross=gross.ravel()), truth.scheme, {})
+    marked = truth.with_columns(gross=gross)
     moved[0] = moved[0, ::-1]
     found = label_errors(truth.moved(moved, 0, {}, {}), marked)
     assert found["mean"] == found["bias"] == pytest.approx(5, abs=1e-2)

@@ -92,4 +92,4 @@ def test_what_is_written_is_read_back(tmp_path):
     write_long_csv(made, tmp_path / "again.csv")
     again = make_set(read_long_csv(tmp_path / "again.csv", WING, with_images=False), WING, {}, "here")
 
-    pd.testing.assert_frame_equal(again.table, made.table, check_like=True)
+    pd.testing.assert_frame_equal(again.frame, made.frame, check_like=True)

@@ -45,6 +45,5 @@ def folder(tmp_path, *sets):
     """What `lmk clean` leaves of some sets."""
     paths = Workspace(tmp_path / "cleaned")
     for number, labels in enumerate(sets):
-        renamed = AnnotationSet(labels.table.assign(iteration=number), labels.scheme, labels.provenance)
-        write_annotations(renamed, paths.annotations(f"i{number:02d}"))
+        write_annotations(labels.with_columns(iteration=number), paths.annotations(f"i{number:02d}"))
     return paths

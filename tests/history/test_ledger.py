@@ -22,7 +22,7 @@ NAMES = ["a.jpg", "b.jpg", "c.jpg"]
 
 
 def rows(annotations, action="accept", landmarks=range(SCHEME.size), images=NAMES):
-    table = annotations.table
+    table = annotations.frame
     chosen = table[table["landmark"].isin(list(landmarks)) & table["image"].isin(list(images))]
     return chosen[["image", "instance", "landmark", "x", "y"]].assign(action=action, decided_by="me", why=None)
 
@@ -52,9 +52,9 @@ def test_reverting_after_anything_brings_back_the_human_label_bit_for_bit(tmp_pa
     after = ledger.accepted(last, decisions)
 
     write_annotations(after, folder / "after.parquet")
-    again = read_annotations(folder / "after.parquet").table
+    again = read_annotations(folder / "after.parquet").frame
     for name in ("x", "y"):
-        assert again[name].to_numpy().tobytes() == human.table[name].to_numpy().tobytes()
+        assert again[name].to_numpy().tobytes() == human.frame[name].to_numpy().tobytes()
     # And until then, each point was where the last decision on it said, or the last iteration.
     for k in range(SCHEME.size):
         mine = [(action, number) for action, number, landmarks in steps if k in landmarks]

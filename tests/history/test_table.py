@@ -8,7 +8,6 @@ import numpy as np
 import pyarrow.parquet as pq
 import pytest
 
-from lmk.annotations import AnnotationSet
 from lmk.audit.drift import paired
 from lmk.errors import DataError, FormatError, SchemeError
 from lmk.history import ledger
@@ -108,9 +107,7 @@ def test_points_of_other_splits_count_only_when_they_moved(human, tmp_path):
     points = refined.points.copy()
     stray = np.flatnonzero(human.in_split("test"))[0]
     points[stray, 0] += 5
-    refined = AnnotationSet(
-        refined.table.assign(x=points[..., 0].ravel(), y=points[..., 1].ravel()), human.scheme, refined.provenance
-    )
+    refined = refined.with_columns(x=points[..., 0], y=points[..., 1])
     with asking(folder(tmp_path, human, refined)) as questions:
         found = dict(
             questions.rows("SELECT split, count(*) FROM points WHERE iteration = 'i01' AND searched GROUP BY 1")

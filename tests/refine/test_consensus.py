@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from lmk.annotations import AnnotationSet, make_set
+from lmk.annotations import make_set
 from lmk.refine.consensus import agree
 from lmk.scheme import load_scheme
 from lmk.synth.noise import annotate
@@ -77,7 +77,7 @@ def test_the_agreement_is_nearer_to_the_truth_than_humans_and_readings(truth):
 def test_habits_of_annotators_are_taken_off_before_they_are_believed(truth):
     human, gross = labels(truth, "annotators-clean")
     views = readings(truth)
-    nobody = AnnotationSet(human.table.drop(columns="annotator"), human.scheme, {})
+    nobody = human.with_columns(annotator=None)
     everybody = np.ones(COUNT, bool)
 
     known, unknown = (agree(one, views, everybody) for one in (human, nobody))
@@ -89,12 +89,11 @@ def test_split_that_does_not_teach_changes_nothing_for_the_others(truth):
     human, _ = labels(truth, "default-clean")
     views = readings(truth)
     teach = np.arange(COUNT) < 120
-    table = human.table.copy()
-    spoilt = np.repeat(~teach, 68)
-    table.loc[spoilt, "x"] += np.random.default_rng(0).normal(0, 30, spoilt.sum())
+    x = human.column("x").copy()
+    x[~teach] += np.random.default_rng(0).normal(0, 30, x[~teach].shape)
 
     before = agree(human, views, teach)
-    after = agree(AnnotationSet(table, human.scheme, {}), views, teach)
+    after = agree(human.with_columns(x=x), views, teach)
 
     np.testing.assert_allclose(before.points[teach], after.points[teach], atol=1e-9)
     assert after.evidence["suspicion"][~teach].mean() > 0.5
@@ -105,7 +104,7 @@ def test_units_do_not_matter(truth):
     human, _ = labels(truth, "default")
     views = readings(truth)
     columns = ["x", "y", "width", "height", "box_x", "box_y", "box_size"]
-    large = AnnotationSet(human.table.assign(**{name: 4 * human.table[name] for name in columns}), human.scheme, {})
+    large = human.with_columns(**{name: 4 * (human.values.get(name, human.instances.get(name))) for name in columns})
     everybody = np.ones(COUNT, bool)
 
     one, other = agree(human, views, everybody), agree(large, 4 * views, everybody)
@@ -116,13 +115,10 @@ def test_units_do_not_matter(truth):
 
 def test_points_without_a_label_stay_without_one(truth):
     human, _ = labels(truth, "default-clean")
-    table = human.table.copy()
-    gone = np.random.default_rng(1).random(len(table)) < 0.2
-    table.loc[gone, ["x", "y", "visibility"]] = [np.nan, np.nan, 0]
+    gone = np.random.default_rng(1).random(human.shape) < 0.2
 
-    found = agree(AnnotationSet(table, human.scheme, {}), readings(truth), np.ones(COUNT, bool))
+    found = agree(human.without(gone), readings(truth), np.ones(COUNT, bool))
 
-    gone = gone.reshape(COUNT, 68)
     assert np.isnan(found.points[gone]).all()
     assert np.isfinite(found.points[~gone]).all()
     assert np.isnan(found.evidence["suspicion"][gone]).all()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 
 import numpy as np
 import pandas as pd
@@ -65,30 +66,26 @@ def test_the_papers_alternation_teaches_what_it_found(run):
 def test_a_worse_network_stops_the_alternation_and_the_labels_are_repeated(run):
     first, paths = run(1)
     assert first.provenance["stopped"] is None
-    assert first.table["repeats"].isna().all()
+    assert np.isnan(first.column("repeats")).all()
     # As if the network of i00 had agreed with the humans to the last pixel.
-    write_annotations(
-        type(first)(first.table, first.scheme, {**first.provenance, "disagreement": 1e-3}), paths.annotations("i01")
-    )
+    write_annotations(replace(first, provenance={**first.provenance, "disagreement": 1e-3}), paths.annotations("i01"))
 
     second, _ = run(2)
     third, _ = run(3)
 
     for later in (second, third):
         np.testing.assert_array_equal(later.points, first.points)
-        assert (later.table["repeats"] == 1).all()
+        assert (later.column("repeats") == 1).all()
         np.testing.assert_array_equal(later.column("suspicion"), first.column("suspicion"))
         assert "i01 was kept" in later.provenance["stopped"]
         assert later.provenance["memorised"] == first.provenance["memorised"]  # of the network whose labels these are
-    assert set(third.table["iteration"]) == {3}
+    assert set(third.instances["iteration"]) == {3}
     assert model_digest(paths.model("i03")) == model_digest(paths.model("i01"))
 
 
 def test_without_the_rule_it_goes_on(run, every_peak_counts):
     first, paths = run(1)
-    write_annotations(
-        type(first)(first.table, first.scheme, {**first.provenance, "disagreement": 1e-3}), paths.annotations("i01")
-    )
+    write_annotations(replace(first, provenance={**first.provenance, "disagreement": 1e-3}), paths.annotations("i01"))
 
     second, _ = run(2, stop=False)
 
@@ -144,7 +141,7 @@ def test_the_next_training_starts_from_how_often_the_last_one_saw_each_image(run
 
 def decide(paths, iteration, source, landmarks, action="accept"):
     """Decide on some landmarks of all images of train, as a set has them."""
-    table = source.table[source.table["landmark"].isin(landmarks) & (source.table["split"] == "train")]
+    table = source.frame.query("landmark in @landmarks and split == 'train'")
     rows = table[["image", "instance", "landmark", "x", "y"]].assign(action=action, decided_by="me", why=None)
     ledger.record(paths.decisions, iteration, rows)
 
@@ -173,7 +170,7 @@ def test_a_decided_point_stays_where_it_was_decided_to_be_and_is_what_is_taught(
 def test_a_decision_holds_when_the_alternation_has_stopped_and_with_the_papers_search(run, every_peak_counts):
     first, paths = run(1)
     stopped = {**first.provenance, "stopped": "i01 was kept"}
-    write_annotations(type(first)(first.table, first.scheme, stopped), paths.annotations("i01"))
+    write_annotations(replace(first, provenance=stopped), paths.annotations("i01"))
     decide(paths, "i01", read_annotations(paths.annotations("i00")), [20], "revert")
 
     repeated, _ = run(2)

@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 import torch
 
-from lmk.annotations import EVIDENCE, AnnotationSet
+from lmk.annotations import EVIDENCE
 from lmk.crops import crops_of
 from lmk.errors import ModelError
 from lmk.kernels.suspicion import DOUBT
@@ -75,8 +75,7 @@ def in_the_middle(human):
     """Labels away from the border of image and crop, so that nothing is cut off."""
     grid = np.stack(np.meshgrid(np.linspace(20, 44, 17), np.linspace(20, 44, 4)), -1).reshape(68, 2)
     points = np.broadcast_to(grid, human.points.shape)
-    flat = points.reshape(-1, 2)
-    return AnnotationSet(human.table.assign(x=flat[:, 0], y=flat[:, 1], split="train"), human.scheme, {})
+    return human.with_columns(x=points[..., 0], y=points[..., 1], split="train")
 
 
 @pytest.mark.parametrize("name", ["align", "keep"])
@@ -110,9 +109,7 @@ def test_align_finds_the_truth_where_the_network_knows_it_and_the_prior_holds_it
 
 
 def test_only_labelled_points_of_train_move_and_only_they_have_evidence(refine, human):
-    table = human.table.copy()
-    table.loc[7, ["x", "y", "visibility"]] = [np.nan, np.nan, 0]
-    labels = AnnotationSet(table, human.scheme, {})
+    labels = human.without(np.arange(human.labelled.size).reshape(human.shape) == 7)
 
     refined = refine(labels=labels)
 
@@ -121,11 +118,11 @@ def test_only_labelled_points_of_train_move_and_only_they_have_evidence(refine, 
     assert AlignParams.fills == of_the_search - {"fold"}
     for name in of_the_search:
         np.testing.assert_array_equal(np.isfinite(refined.column(name).astype(float)), searched)
-    assert refined.table[["error", "suspicion", "reason", "repeats"]].isna().all(axis=None)
+    assert refined.frame[["error", "suspicion", "reason", "repeats"]].isna().all(axis=None)
     moved = np.linalg.norm(refined.points - labels.points, axis=-1)
     assert not (moved[~searched] > 0).any()
     assert (moved[searched] > 0).mean() > 0.9
-    assert set(refined.table["iteration"]) == {1}
+    assert set(refined.instances["iteration"]) == {1}
 
 
 def test_keep_moves_nothing_to_the_last_bit(refine, human):
@@ -163,16 +160,14 @@ def test_a_regressor_cannot_judge(refine, human):
 
 
 def test_consensus_judges_all_human_points_and_moves_those_of_train(refine, human, every_peak_counts):
-    table = human.table.copy()
-    table.loc[7, ["x", "y", "visibility"]] = [np.nan, np.nan, 0]
-    labels = AnnotationSet(table, human.scheme, {})
+    labels = human.without(np.arange(human.labelled.size).reshape(human.shape) == 7)
 
     refined = refine("consensus", labels, views=4)
 
     train = labels.in_split("train")[:, None]
     np.testing.assert_array_equal(np.isfinite(refined.column("suspicion")), labels.labelled)
     assert {"error", "error_along", "suspicion", "reason"} | LOOKED_AT == ConsensusParams.fills
-    assert refined.table[["prior_cost", "at_edge"]].isna().all(axis=None)  # it has no prior weight and no window
+    assert refined.frame[["prior_cost", "at_edge"]].isna().all(axis=None)  # it has no prior weight and no window
     for name in ("error", "chi2", "chi2_observed", "peak", "spread"):
         np.testing.assert_array_equal(np.isfinite(refined.column(name).astype(float)), train & labels.labelled)
     moved = np.linalg.norm(refined.points - labels.points, axis=-1)

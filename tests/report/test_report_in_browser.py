@@ -9,7 +9,6 @@ import time
 import numpy as np
 import pytest
 
-from lmk.annotations import AnnotationSet
 from tests.report.browser import browser, find_chromium
 from tests.report.reports import GATES, HOSTILE, REASON, chain, embedded, hostile, make, write
 
@@ -27,8 +26,7 @@ def many(tmp_path_factory):
     folder = tmp_path_factory.mktemp("many")
     names = [f"{number:02d}.png" for number in range(41)]
     human = make(folder / "images", names)
-    table = human.table.assign(annotator=np.where(human.table["image"] < "20.png", "ann <1>", "ben"))
-    human = AnnotationSet(table, human.scheme, human.provenance)
+    human = human.with_columns(annotator=np.where(human.instances["image"] < "20.png", "ann <1>", "ben"))
     return write(folder / "out", chain(human), folder / "images", {}, GATES)
 
 

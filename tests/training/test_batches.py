@@ -10,15 +10,26 @@ from lmk.config import AugmentationParams
 from lmk.crops import crops_of
 from lmk.kernels.views import apply_view, view
 from lmk.training.batches import TrainingData, random_views
+from lmk.training.recipe import Recipe
 
 STILL = AugmentationParams(rotation=0.0, scale=0.0, shift=0.0, flip=False, colour=0.0, occlusion=0.0)
 WILD = AugmentationParams(rotation=20.0, scale=0.1, shift=0.05, flip=True, colour=0.3, occlusion=0.5)
 
 
 @pytest.fixture
-def data(rendered, human):
+def recipe(small):
+    """A recipe of the small network, with seed 3."""
+
+    def make(augmentation=WILD, importance=None):
+        return Recipe(small.model, small.training.changed(seed=3), augmentation, importance=importance)
+
+    return make
+
+
+@pytest.fixture
+def data(rendered, human, recipe):
     crops = crops_of(human, rendered / "faces", 64)
-    return lambda augmentation: TrainingData(human, crops, 64, augmentation, seed=3)
+    return lambda augmentation: TrainingData(human, crops, recipe(augmentation))
 
 
 @pytest.mark.parametrize("seed", range(5))
@@ -72,23 +83,21 @@ def test_every_instance_comes_once_a_turn_and_in_another_order_each_time(data):
     assert turns[0] != turns[1] != turns[2]
 
 
-def test_points_without_a_label_have_no_weight_and_no_nan(rendered, human):
-    table = human.table.copy()
-    table.loc[5, ["x", "y", "visibility"]] = [np.nan, np.nan, 0]
-    gone = type(human)(table, human.scheme, {})
+def test_points_without_a_label_have_no_weight_and_no_nan(rendered, human, recipe):
+    gone = human.without(np.arange(human.labelled.size).reshape(human.shape) == 5)
     crops = crops_of(gone, rendered / "faces", 64)
 
-    batch = TrainingData(gone, crops, 64, WILD, seed=0).batch(0, 20)
+    batch = TrainingData(gone, crops, recipe()).batch(0, 20)
 
     assert int((batch.weight == 0).sum()) == 1
     assert torch.isfinite(batch.points).all()
 
 
-def test_half_of_the_images_are_coarse_and_nothing_else_is_changed(rendered, human):
+def test_half_of_the_images_are_coarse_and_nothing_else_is_changed(rendered, human, recipe):
     crops = crops_of(human, rendered / "faces", 64)
-    plain = TrainingData(human, crops, 64, WILD, seed=3).batch(0, 20)
+    plain = TrainingData(human, crops, recipe()).batch(0, 20)
 
-    coarse = TrainingData(human, crops, 64, WILD, seed=3, coarse=0.5).batch(0, 20)
+    coarse = TrainingData(human, crops, recipe(), coarse=0.5).batch(0, 20)
 
     assert torch.equal(coarse.points, plain.points)
     assert torch.equal(coarse.weight, plain.weight)
@@ -102,10 +111,12 @@ def test_half_of_the_images_are_coarse_and_nothing_else_is_changed(rendered, hum
     torch.testing.assert_close(coarse.images.mean((2, 3)), plain.images.mean((2, 3)), atol=0.15, rtol=0)
 
 
-def test_a_landmark_counts_as_much_as_it_is_said_to(rendered, human):
+def test_a_landmark_counts_as_much_as_it_is_said_to(rendered, human, recipe):
     crops = crops_of(human, rendered / "faces", 64)
     importance = np.where(human.scheme.flip == np.arange(68), 0.5, 2.0)  # the same for both sides
 
-    batch = TrainingData(human, crops, 64, WILD, 3, importance).batch(0, 20)
+    batch = TrainingData(human, crops, recipe(importance=dict(zip(human.scheme.names, importance, strict=True)))).batch(
+        0, 20
+    )
 
     torch.testing.assert_close(batch.weight, torch.from_numpy(importance).float().expand(20, -1), atol=0, rtol=0)

@@ -94,7 +94,7 @@ def test_a_unit_that_compares_images_refuses_to_see_one_at_a_time(trained, rende
 @pytest.mark.parametrize("kind", CORRECTIONS)
 def test_a_correction_with_nothing_to_learn_from_is_refused(trained, rendered, human, small, tmp_path, kind):
     _, _, beneath = trained
-    empty = type(human)(human.table.assign(split="test"), human.scheme, {})
+    empty = human.with_columns(split="test")
     write_annotations(empty, tmp_path / "empty.parquet")
     params = CorrectionParams(kind=kind, detector=small.model)
     job = Job(tmp_path / "empty.parquet", rendered / "faces", tmp_path / "out", tmp_path / "work", kind, beneath)

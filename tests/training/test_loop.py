@@ -10,7 +10,6 @@ import numpy as np
 import pytest
 import torch
 
-from lmk.annotations import AnnotationSet
 from lmk.config import TrainingParams
 from lmk.crops import crops_of
 from lmk.errors import DataError, ModelError
@@ -118,7 +117,7 @@ def test_training_stops_when_val_gains_nothing_more_and_keeps_the_best(setting, 
 
 
 def test_a_set_without_train_is_refused(setting, human):
-    only_test = AnnotationSet(human.table.assign(split="test"), human.scheme, {})
+    only_test = human.with_columns(split="test")
 
     with pytest.raises(DataError, match="no instances in split train"):
         setting(labels=only_test)
