@@ -1,0 +1,43 @@
+"""Names of images: relative to the dataset's folder, with `/`, and never out of it.
+
+What a set names is opened, cropped and shown in the report; a name that leads out of the folder would show files that
+nobody meant to share.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from pathlib import Path
+
+from lmk.errors import DataError
+
+_REFUSED = {
+    r"": "has no name",
+    r"/.*": "is an absolute name",
+    r"[A-Za-z]:.*": "starts with a drive",
+    r".*\\.*": "has a backslash in its name",
+    r".*\0.*": "has a NUL in its name",
+    r"(.*/)?\.\.(/.*)?": "leads out of the folder",
+    r".*//.*|.*/": "has an empty part in its name",
+}
+_REFUSED_PATTERN = re.compile("|".join(_REFUSED), re.DOTALL)
+
+
+def check_names(names: Iterable[str | None], where: str) -> None:
+    """Refuse names that are not of a file below the dataset's folder, as text; nothing is looked up on disk."""
+    for name in names:
+        text = name if isinstance(name, str) else ""
+        if _REFUSED_PATTERN.fullmatch(text):
+            what = next(says for pattern, says in _REFUSED.items() if re.fullmatch(pattern, text, re.DOTALL))
+            raise DataError(
+                f"{where}: image {name!r} {what}; name each image relative to the dataset's folder, with / between "
+                "its parts: faces/a.jpg"
+            )
+
+
+def check_inside(root: Path, name: str) -> None:
+    """Refuse an image that is a link, or lies behind one, to a place outside of the dataset's folder."""
+    true = (root / name).resolve()
+    if not true.is_relative_to(root.resolve()):
+        raise DataError(f"{root / name}: a link that leads out of the folder, to {true}; put the image itself there")
