@@ -6,16 +6,18 @@ import hashlib
 import sys
 import warnings
 from collections.abc import Callable
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+import pandas as pd
 from numpy.typing import NDArray
 
 from lmk import __version__
 from lmk.annotations import AnnotationSet, default_boxes, make_set
-from lmk.errors import DataError, UnknownName
-from lmk.formats import READERS
+from lmk.errors import DataError
+from lmk.formats.exchange import format_named, read
 from lmk.images import image_root, read_with_bytes
 from lmk.kernels.symmetry import mirror_partners
 from lmk.scheme import LandmarkScheme
@@ -35,13 +37,24 @@ def ingest(
 
     Every image is decoded once, so that a broken one is found now and not after an hour of training.
     """
-    if format_name not in READERS:
-        raise UnknownName("format", format_name, READERS)
+    form = format_named(format_name)
     if not source.exists():
         raise DataError(f"{source}: no such file or folder")
-    table = READERS[format_name](source, scheme, with_images)
-    provenance = {"producer": f"lmk {__version__} ingest", "format": format_name, "box_scale": box_scale}
+    reading = read(form, source, scheme, with_images)
+    provenance: dict[str, Any] = {
+        "producer": f"lmk {__version__} ingest",
+        "format": format_name,
+        "box_scale": box_scale,
+    }
+    tables = [part.table for part in reading.parts]
+    table = pd.concat(tables, ignore_index=True) if tables else pd.DataFrame()
     annotations = make_set(table, scheme, provenance, where=str(source))
+    lost = list(reading.losses)  # complete now, when all parts have been read
+    for loss in lost:
+        print(f"{source}: {loss}", file=sys.stderr)
+    if lost:
+        provenance = {**provenance, "lost": [asdict(loss) for loss in lost]}
+        annotations = replace(annotations, provenance=provenance)
     nothing = np.asarray(~annotations.labelled.any(axis=1))
     if nothing.any():
         row = annotations.instances.iloc[int(np.flatnonzero(nothing)[0])]

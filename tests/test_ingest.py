@@ -82,6 +82,17 @@ def test_an_object_without_any_point_is_refused(tmp_path):
         ingest(tmp_path / "labels.csv", "csv", IBUG, 1.25, with_images=False)
 
 
+def test_what_a_file_says_in_vain_is_printed_and_kept(tmp_path, capsys):
+    rows = [f"a.jpg,0,{k},{k},5,{2 if k else 0}" for k in range(68)]
+    (tmp_path / "labels.csv").write_text("\n".join(["image,instance,landmark,x,y,visibility", *rows]))
+
+    labels = ingest(tmp_path / "labels.csv", "csv", IBUG, 1.25, with_images=False)
+
+    assert labels.labelled.sum() == 67
+    assert "labels.csv: lost: positions of points that are said not to be labelled (1; the" in capsys.readouterr().err
+    assert labels.provenance["lost"][0]["count"] == 1
+
+
 def test_unknown_formats_and_folders_are_named(tmp_path):
     with pytest.raises(UnknownName, match="unknown format 'coco'; known: csv, pts"):
         ingest(tmp_path, "coco", IBUG, 1.25)
