@@ -6,9 +6,9 @@ import argparse
 from pathlib import Path
 
 from lmk import __version__
+from lmk.registry import FORMATS
 
 CORRECTIONS = ("ghcu", "pca", "shaped", "upright")  # a test holds this to lmk.models.corrections
-FORMATS = ("csv", "pts")  # a test holds this to lmk.formats.READERS, which takes a second to import
 
 
 def parser() -> argparse.ArgumentParser:

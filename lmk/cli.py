@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import contextlib
 import json
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -202,14 +203,13 @@ def _predictions(model: Path, chosen: AnnotationSet, images: Path) -> NDArray[np
 
 
 def _export(arguments: argparse.Namespace) -> None:
-    from lmk.errors import UnknownName
-    from lmk.formats import WRITERS
+    from lmk.formats.exchange import format_named, write
     from lmk.store import read_annotations
 
-    if arguments.format not in WRITERS:
-        raise UnknownName("format", arguments.format, WRITERS)
+    form = format_named(arguments.format)
     annotations = read_annotations(arguments.set)
-    WRITERS[arguments.format](annotations, arguments.output)
+    for loss in write(form, annotations, arguments.output):
+        print(f"{arguments.output}: {loss}", file=sys.stderr)
     print(f"{arguments.output}: {len(annotations.instances)} instances as {arguments.format}")
 
 

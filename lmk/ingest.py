@@ -6,16 +6,17 @@ import hashlib
 import sys
 import warnings
 from collections.abc import Callable
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from lmk import __version__
 from lmk.annotations import AnnotationSet, default_boxes, make_set
-from lmk.errors import DataError, UnknownName
-from lmk.formats import READERS
+from lmk.errors import DataError
+from lmk.formats.exchange import format_named, read
 from lmk.images import image_root, read_with_bytes
 from lmk.kernels.symmetry import mirror_partners
 from lmk.names import check_inside
@@ -36,13 +37,22 @@ def ingest(
 
     Every image is decoded once, so that a broken one is found now and not after an hour of training.
     """
-    if format_name not in READERS:
-        raise UnknownName("format", format_name, READERS)
+    form = format_named(format_name)
     if not source.exists():
         raise DataError(f"{source}: no such file or folder")
-    table = READERS[format_name](source, scheme, with_images)
-    provenance = {"producer": f"lmk {__version__} ingest", "format": format_name, "box_scale": box_scale}
-    annotations = make_set(table, scheme, provenance, where=str(source))
+    reading = read(form, source, scheme, with_images)
+    provenance: dict[str, Any] = {
+        "producer": f"lmk {__version__} ingest",
+        "format": format_name,
+        "box_scale": box_scale,
+    }
+    annotations = make_set((part.table for part in reading.parts), scheme, provenance, where=str(source))
+    lost = list(reading.losses)  # complete now, when all parts have been read
+    for loss in lost:
+        print(f"{source}: {loss}", file=sys.stderr)
+    if lost:
+        provenance = {**provenance, "lost": [asdict(loss) for loss in lost]}
+        annotations = replace(annotations, provenance=provenance)
     nothing = np.asarray(~annotations.labelled.any(axis=1))
     if nothing.any():
         row = annotations.instances.iloc[int(np.flatnonzero(nothing)[0])]
@@ -95,10 +105,9 @@ def _look_at_images(
     sizes: dict[str, tuple[int, int]] = {}
     first_with: dict[bytes, list[int]] = {}
     content: dict[str, bytes] = {}
-    true_root = root.resolve()
     for index, name in enumerate(names):
         if name not in sizes:
-            check_inside(root / name, true_root)
+            check_inside(root / name, root)
             image, data = read_with_bytes(root / name)
             sizes[name] = (image.shape[1], image.shape[0])
             content[name] = hashlib.sha256(data).digest()

@@ -36,8 +36,11 @@ def check_names(names: Iterable[str | None], where: str) -> None:
             )
 
 
-def check_inside(image: Path, root: Path) -> None:
-    """Refuse an image that is a link, or lies behind one, to a place outside of `root`, a path without links."""
-    true = image.resolve()
-    if not true.is_relative_to(root):
-        raise DataError(f"{image}: a link out of the dataset's folder, to {true}; put the image itself there")
+def check_inside(file: Path, root: Path) -> None:
+    """Refuse a file that is a link, or lies behind one, to a place outside of a folder."""
+    true = file.resolve()
+    if not true.is_relative_to(root.resolve()):
+        raise DataError(
+            f"{file}: a link that leads out of {root}, to {true}; put there what it points to, or name a folder that "
+            "holds both"
+        )

@@ -266,6 +266,7 @@ def test_render_writes_faces_and_truth_apart(tmp_path, capsys):
 def test_refined_labels_can_be_taken_elsewhere_and_come_back(cleaned, tmp_path, capsys):
     refined = cleaned / "annotations" / "i01.parquet"
     assert main(["export", str(refined), "-o", str(tmp_path / "pts")]) == 0
+    assert "pts: lost: names of landmarks (68; the first: landmark 0 is jaw_00)" in capsys.readouterr().err
     assert main(["export", str(refined), "--format", "csv", "-o", str(tmp_path / "labels.csv")]) == 0
     for source, form in (("pts", "pts"), ("labels.csv", "csv")):
         back = tmp_path / f"{form}.parquet"

@@ -47,9 +47,7 @@ def test_a_link_out_of_the_folder_is_refused_so_that_nothing_from_outside_ends_u
     (tmp_path / "private").mkdir()
     secret = image.rename(tmp_path / "private" / "secret.jpg")
     image.symlink_to(secret)
-    with pytest.raises(
-        DataError, match=r"train/000000.jpg: a link out of the dataset's folder, to .*secret.jpg"
-    ) as error:
+    with pytest.raises(DataError, match=r"train/000000.jpg: a link that leads out of .*secret.jpg") as error:
         ingest(faces, "pts", IBUG, 1.25)
     assert "\n" not in str(error.value)
 
@@ -63,7 +61,7 @@ def test_a_linked_folder_of_images_outside_is_refused(faces, tmp_path):
     (faces / "train").rename(tmp_path / "elsewhere")
     (faces / "train").symlink_to(tmp_path / "elsewhere")
 
-    with pytest.raises(DataError, match=r"train/0000\d\d.jpg: a link out of the dataset's folder"):
+    with pytest.raises(DataError, match=r"train.*: a link that leads out of"):
         ingest(faces, "pts", IBUG, 1.25)
 
 
@@ -116,6 +114,17 @@ def test_an_object_without_any_point_is_refused(tmp_path):
 
     with pytest.raises(DataError, match=r"a.jpg instance 0 has no labelled point"):
         ingest(tmp_path / "labels.csv", "csv", IBUG, 1.25, with_images=False)
+
+
+def test_what_a_file_says_in_vain_is_printed_and_kept(tmp_path, capsys):
+    rows = [f"a.jpg,0,{k},{k},5,{2 if k else 0}" for k in range(68)]
+    (tmp_path / "labels.csv").write_text("\n".join(["image,instance,landmark,x,y,visibility", *rows]))
+
+    labels = ingest(tmp_path / "labels.csv", "csv", IBUG, 1.25, with_images=False)
+
+    assert labels.labelled.sum() == 67
+    assert "labels.csv: lost: positions of points that are said not to be labelled (1; the" in capsys.readouterr().err
+    assert labels.provenance["lost"][0]["count"] == 1
 
 
 def test_unknown_formats_and_folders_are_named(tmp_path):

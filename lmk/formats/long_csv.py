@@ -6,35 +6,93 @@ landmark is its number or its name in the scheme.  Images are looked up beside t
 
 from __future__ import annotations
 
+import warnings
+from collections import Counter
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
 
 from lmk.annotations import SPLITS, AnnotationSet
 from lmk.errors import DataError, FormatError, SchemeError
+from lmk.formats.base import PART_ROWS, Format, Guess, Loss, Losses, Part, Reading, Trait, column_of
+from lmk.formats.changes import Changes
+from lmk.formats.csv_cells import rewritten
+from lmk.formats.pixels import Origin, Points
+from lmk.formats.source import Source
 from lmk.scheme import LandmarkScheme
 from lmk.store import replacing
 
+ORIGIN: Origin = "centre"
 _REQUIRED = ["image", "instance", "landmark", "x", "y"]
 _OPTIONAL = ["visibility", "split", "annotator", "source", "gross"]
+_INSTANCE = ["image", "instance"]
+_CARRIES = frozenset(
+    {
+        Trait.MISSING,
+        Trait.OCCLUSION,
+        Trait.SUBPIXEL,
+        Trait.GROSS,
+        Trait.SEVERAL,
+        Trait.SPLIT,
+        Trait.ANNOTATOR,
+        Trait.SOURCE,
+    }
+)  # landmarks are written by number
+_UNLABELLED = "positions of points that are said not to be labelled"
 
 
 def read_long_csv(source: Path, scheme: LandmarkScheme, with_images: bool) -> pd.DataFrame:
-    """Read one CSV file; whether its images are there is seen when they are opened."""
-    if not source.is_file():
-        raise DataError(f"{source}: no such file; format csv reads one file with columns {','.join(_REQUIRED)}")
+    """Read one CSV file as one table; whether its images are there is seen when they are opened."""
+    parts = [part.table for part in _read(Source(source), scheme, with_images).parts]
+    return pd.concat(parts, ignore_index=True) if parts else pd.DataFrame(columns=_REQUIRED)
+
+
+def _sniff(path: Path, head: bytes) -> Guess | None:
+    lines = head.decode("utf-8-sig", errors="replace").split()
+    names = {name.strip('"') for name in lines[0].split(",")} if lines else set()
+    if not names >= set(_REQUIRED):
+        return None
+    if unknown := sorted(names - {*_REQUIRED, *_OPTIONAL}):
+        return Guess(0.4, f"its first line names {','.join(_REQUIRED)}, but also {unknown[0]!r:.40}")
+    return Guess(1.0, f"its first line names {','.join(_REQUIRED)}")
+
+
+def _read(source: Source, scheme: LandmarkScheme, with_images: bool) -> Reading:
+    if not source.path.is_file():
+        raise DataError(f"{source.path}: no such file; format csv reads one file with columns {','.join(_REQUIRED)}")
+    losses = Losses()
+    tables = (_checked(chunk, scheme, source.path, losses) for chunk in _chunks(source))
+    return Reading(_whole_instances(tables, scheme.size), None, losses)
+
+
+def _chunks(source: Source) -> Iterator[pd.DataFrame]:
+    """The file, so many rows at a time, as text: it is then free to be wrong, and we to say where."""
     try:
-        # Everything as text first: the file is then free to be wrong, and we to say where.
-        table = pd.read_csv(source, dtype=str, keep_default_na=False, index_col=False)
-    except (pd.errors.ParserError, pd.errors.EmptyDataError, UnicodeDecodeError) as cause:
-        raise FormatError(f"{source}: not a CSV file ({' '.join(str(cause).split())})") from cause
+        with source.open_text(source.path) as file, pd.read_csv(
+            file, dtype=str, keep_default_na=False, index_col=False, chunksize=PART_ROWS
+        ) as chunks:  # fmt: skip
+            while True:
+                with warnings.catch_warnings():
+                    # pandas warns of a row that is too long, and drops its end.
+                    warnings.simplefilter("error", pd.errors.ParserWarning)
+                    chunk = next(chunks, None)
+                if chunk is None:
+                    return
+                yield chunk
+    except (pd.errors.ParserError, pd.errors.EmptyDataError, pd.errors.ParserWarning) as cause:
+        raise FormatError(f"{source.path}: not a CSV file ({' '.join(str(cause).split())})") from cause
+
+
+def _checked(table: pd.DataFrame, scheme: LandmarkScheme, source: Path, losses: Losses) -> pd.DataFrame:
+    """Some rows with numbers in place of text; the index stays, it says where a row stands in the file."""
     if missing := [name for name in _REQUIRED if name not in table]:
         raise FormatError(f"{source}: no column {missing[0]!r}; the header names {','.join(_REQUIRED)}")
     if unknown := [name for name in table if name not in _REQUIRED + _OPTIONAL]:
         raise FormatError(f"{source}: unknown column {unknown[0]!r}; known: {','.join(_REQUIRED + _OPTIONAL)}")
-    # A name that is a number would be ambiguous: then the number of the point counts.
-    numbers = {name: str(number) for number, name in enumerate(scheme.names) if not name.strip().isdigit()}
+    numbers = numbers_of(scheme)
     table["landmark"] = table["landmark"].map(lambda name: numbers.get(name, name))
     for name in ("instance", "landmark", "visibility"):
         if name in table:
@@ -51,7 +109,16 @@ def read_long_csv(source: Path, scheme: LandmarkScheme, with_images: bool) -> pd
         bad = table.loc[~table["split"].isin(SPLITS), "split"].iloc[0]
         raise FormatError(f"{source}: a split is {', '.join(SPLITS)}, not {bad!r}")
     table["image"] = table["image"].str.replace("\\", "/", regex=False)
+    if "visibility" in table:
+        unlabelled = table[(table["visibility"] == 0) & table[["x", "y"]].notna().all(axis=1)]
+        if len(unlabelled):
+            losses.add(_UNLABELLED, len(unlabelled), f"line {unlabelled.index[0] + 2}")
     return table
+
+
+def numbers_of(scheme: LandmarkScheme) -> dict[str, str]:
+    """Numbers of landmarks by name; a name that is a number would be ambiguous: then the number counts."""
+    return {name: str(number) for number, name in enumerate(scheme.names) if not name.strip().isdigit()}
 
 
 def _numbers(table: pd.DataFrame, name: str, source: Path, whole: bool) -> pd.Series[float]:
@@ -62,13 +129,77 @@ def _numbers(table: pd.DataFrame, name: str, source: Path, whole: bool) -> pd.Se
     if bad.any():
         row = int(np.flatnonzero(bad)[0])
         what = "a whole number" if whole else "a number (leave it empty for a missing point)"
-        message = f"{source}: line {row + 2}: {name} must be {what}, not {table[name].iloc[row]!r}"
+        message = f"{source}: line {table.index[row] + 2}: {name} must be {what}, not {table[name].iloc[row]!r}"
         raise (SchemeError if name == "landmark" else FormatError)(message)
     return values
 
 
-def write_long_csv(annotations: AnnotationSet, target: Path) -> None:
+def _whole_instances(tables: Iterable[pd.DataFrame], size: int) -> Iterator[Part]:
+    """Hold rows back until their instance has all its points.
+
+    A file that lists one instance after the other is read in bounded memory.  One in another order, by landmark for
+    instance, is held until its instances are whole.
+    """
+    held: list[pd.DataFrame] = []
+    counts: Counter[Any] = Counter()  # rows so far, by instance
+    rows = ready = 0
+    for table in tables:
+        held.append(table)
+        rows += len(table)
+        for key, count in table.groupby(_INSTANCE, sort=False).size().items():
+            before, counts[key] = counts[key], counts[key] + int(count)
+            if counts[key] >= size:
+                ready += counts[key] if before < size else int(count)
+        # Looking through all that is held pays when half of it can go.
+        if ready and 2 * ready >= rows:
+            together = pd.concat(held)
+            whole = together.groupby(_INSTANCE, sort=False)["landmark"].transform("size") >= size
+            yield from _parts(together[whole], size)
+            held = [together[~whole]]
+            counts = Counter(dict(held[0].groupby(_INSTANCE, sort=False).size().items()))
+            rows, ready = len(held[0]), 0
+    if rows:
+        yield from _parts(pd.concat(held), size)  # what never became whole is named where a set is made of it
+
+
+def _parts(table: pd.DataFrame, size: int) -> Iterator[Part]:
+    instance = table.groupby(_INSTANCE, sort=False).ngroup()
+    for _, part in table.groupby(instance // max(1, PART_ROWS // size), sort=False):
+        yield Part(part.reset_index(drop=True), part.index.to_numpy() + 2)
+
+
+def _write(annotations: AnnotationSet, points: Points, target: Path) -> Sequence[Loss]:
     """Write one CSV file with all that the format can hold."""
-    columns = [name for name in [*_REQUIRED, *_OPTIONAL] if annotations.has(name)]
-    with replacing(target) as temporary:
-        annotations.frame[columns].to_csv(temporary, index=False, float_format="%.6f", lineterminator="\n")
+    optional = {name: values for name in _OPTIONAL if (values := column_of(annotations, name)) is not None}
+    instances, count = annotations.instances, annotations.landmarks
+    step = max(1, PART_ROWS // count)
+    with replacing(target) as temporary, temporary.open("w", encoding="utf-8", newline="") as file:
+        for start in range(0, len(instances), step):
+            rows = slice(start, start + step)
+            table = pd.DataFrame(
+                {
+                    "image": instances["image"].iloc[rows].repeat(count).to_numpy(),
+                    "instance": instances["instance"].iloc[rows].repeat(count).to_numpy(),
+                    "landmark": np.tile(np.arange(count), len(instances.iloc[rows])),
+                    "x": points[rows, :, 0].reshape(-1),
+                    "y": points[rows, :, 1].reshape(-1),
+                    **{name: values[rows].reshape(-1) for name, values in optional.items()},
+                }
+            )
+            table.to_csv(file, index=False, header=start == 0, float_format="%.6f", lineterminator="\n")
+    return ()
+
+
+def _write_back(source: Source, changes: Changes, target: Path) -> None:
+    rewritten(source, changes, numbers_of(changes.scheme), target)
+
+
+CSV = Format(
+    name="csv",
+    origin=ORIGIN,
+    carries=_CARRIES,
+    sniff=_sniff,
+    read=_read,
+    write=_write,
+    write_back=_write_back,
+)

@@ -7,9 +7,12 @@ An `annotators.csv` in it, `image,annotator`, says who labelled what.
 
 from __future__ import annotations
 
+import csv
+import io
 import math
 import os
 import re
+from collections.abc import Iterator, Sequence
 from pathlib import Path, PurePosixPath
 
 import numpy as np
@@ -18,23 +21,38 @@ from numpy.typing import NDArray
 
 from lmk.annotations import SPLITS, AnnotationSet
 from lmk.errors import DataError, FormatError, ImageError, SchemeError
+from lmk.formats.base import PART_ROWS, Format, Guess, Loss, Losses, Part, Reading, Trait
+from lmk.formats.changes import Changes, in_style_of
+from lmk.formats.pixels import Origin, Points, from_ours, to_ours
+from lmk.formats.source import Source
 from lmk.images import SUFFIXES
 from lmk.scheme import LandmarkScheme
 from lmk.store import replacing
 
 ANNOTATORS = "annotators.csv"
+ORIGIN: Origin = "one"
+_LIMIT, _LIST_LIMIT = 1 << 22, 1 << 30  # bytes of one .pts file, and of the list of annotators
+_WANTED = "expected `n_points: K`, then K lines `x y` between braces"
+_FOLDER = "format pts reads a folder of images with .pts files beside them"
+_WHOLE = re.compile(r"\s*(?:version:\s*\S+\s*)?n_points:\s*(\d+)\s*\{([^{}]*)\}\s*")
+_LOOKED_AT = 10_000  # names that are enough to say whether a folder is of this format
 
 
-def read_pts(path: Path) -> NDArray[np.float64]:
-    """Return the points of one `.pts` file as (K, 2), counted from 0."""
-    wanted = "expected `n_points: K`, then K lines `x y` between braces"
-    try:
-        text = path.read_text(encoding="utf-8")
-    except UnicodeDecodeError as cause:
-        raise FormatError(f"{path}: not a .pts file but something binary; {wanted}") from cause
-    parts = re.fullmatch(r"\s*(?:version:\s*\S+\s*)?n_points:\s*(\d+)\s*\{([^{}]*)\}\s*", text)
+def read_pts(path: Path) -> Points:
+    """Return the points of one `.pts` file as (K, 2), in our convention."""
+    return to_ours(_parse(Source(path.parent).text(path, _LIMIT), path), ORIGIN)
+
+
+def write_pts(path: Path, points: Points, decimals: int) -> None:
+    """Write points (K, 2), in our convention, as one `.pts` file."""
+    _write_file(path, from_ours(points, ORIGIN), decimals)
+
+
+def _parse(text: str, path: Path) -> Points:
+    """The numbers of one file, (K, 2)."""
+    parts = _WHOLE.fullmatch(text)
     if parts is None:
-        raise FormatError(f"{path}: not a whole .pts file, cut short perhaps; {wanted}")
+        raise FormatError(f"{path}: not a whole .pts file, cut short perhaps; {_WANTED}")
     lines = [line.split() for line in parts[2].splitlines() if line.strip()]
     points = []
     for number, line in enumerate(lines):
@@ -42,7 +60,7 @@ def read_pts(path: Path) -> NDArray[np.float64]:
             x, y = map(float, line)
         except ValueError as cause:
             raise FormatError(
-                f"{path}: not a whole .pts file, point {number} is {' '.join(line)!r}; {wanted}"
+                f"{path}: not a whole .pts file, point {number} is {' '.join(line)!r:.60}; {_WANTED}"
             ) from cause
         if not (math.isfinite(x) and math.isfinite(y)):
             raise FormatError(
@@ -51,71 +69,91 @@ def read_pts(path: Path) -> NDArray[np.float64]:
         points.append((x, y))
     if len(points) != int(parts[1]):
         raise FormatError(f"{path}: header declares {parts[1]} points, body has {len(points)}")
-    return np.array(points, np.float64).reshape(-1, 2) - 1
+    return np.array(points, np.float64).reshape(-1, 2)
 
 
-def read_pts_folder(source: Path, scheme: LandmarkScheme, with_images: bool) -> pd.DataFrame:
-    """Read every `.pts` below a folder; the image has the same name with an image's ending."""
-    if not source.is_dir():
-        raise DataError(f"{source}: no such folder; format pts reads a folder of images with .pts files beside them")
-    below = _files_below(source)
-    files = [file for file in below if file.suffix.lower() == ".pts"]
-    if not files:
-        raise DataError(
-            f"{source}: no .pts files in it; format pts reads a folder of images with .pts files beside them"
-        )
+def _sniff(path: Path, head: bytes) -> Guess | None:
+    if path.suffix.lower() == ".pts":
+        return Guess(0.5, "it is a .pts file; name the folder that it lies in") if b"n_points" in head else None
+    looked = 0
+    try:
+        for folder, _, names in os.walk(path):
+            for name in names:
+                if name.lower().endswith(".pts"):
+                    return Guess(0.9, f"there are .pts files in it, {Path(folder, name).relative_to(path)} for one")
+            looked += len(names)
+            if looked > _LOOKED_AT:
+                break
+    except ValueError:  # a path that no file can have
+        return None
+    return None
+
+
+def _read(source: Source, scheme: LandmarkScheme, with_images: bool) -> Reading:
+    return Reading(_parts(source, scheme, with_images), None, Losses())
+
+
+def _parts(source: Source, scheme: LandmarkScheme, with_images: bool) -> Iterator[Part]:
+    files, beside = _label_files(source)
+    splits = _splits(files, source)
+    who = _read_annotators(source)
+    step = max(1, PART_ROWS // scheme.size)
+    for start in range(0, len(files), step):
+        some = files[start : start + step]
+        points, images = [], []
+        for file in some:
+            points.append(_parse(source.text(file, _LIMIT), file))
+            if len(points[-1]) != scheme.size:
+                raise SchemeError(f"{file}: {len(points[-1])} points, but scheme {scheme.name} has {scheme.size}")
+            images.append(_image_of(file, beside, source, with_images))
+        table = _table(np.concatenate(points), images, splits[start : start + step])
+        if who is not None:
+            table["annotator"] = _annotators_of(images, who, source).repeat(scheme.size)
+        yield Part(table, np.repeat(np.array([source.name(file) for file in some], dtype=object), scheme.size))
+
+
+def _label_files(source: Source) -> tuple[list[Path], dict[Path, list[Path]]]:
+    """All `.pts` files in order, and the images of each name without its ending."""
+    if not source.path.is_dir():
+        raise DataError(f"{source.path}: no such folder; {_FOLDER}")
+    files: list[Path] = []
     beside: dict[Path, list[Path]] = {}
-    for file in below:
-        if file.suffix.lower() in SUFFIXES:
+    for file in source.files(".pts", *SUFFIXES):
+        if file.suffix.lower() == ".pts":
+            files.append(file)
+        else:
             beside.setdefault(file.with_suffix(""), []).append(file)
-    rows, images = [], []
-    for file in files:
-        points = read_pts(file)
-        if len(points) != scheme.size:
-            raise SchemeError(f"{file}: {len(points)} points, but scheme {scheme.name} has {scheme.size}")
-        rows.append(points)
-        there = beside.get(file.with_suffix(""), [])
-        if len(there) > 1:
-            raise DataError(f"{file}: two images have its name, {there[0].name} and {there[1].name}; keep one of them")
-        if not there and with_images:
-            raise ImageError(f"{file}: no image beside it; expected {file.stem} with one of {' '.join(SUFFIXES)}")
-        image = there[0] if there else file.with_suffix("")
-        images.append(image.relative_to(source).as_posix())
-    flat, count = np.concatenate(rows), scheme.size
-    table = pd.DataFrame(
+    if not files:
+        raise DataError(f"{source.path}: no .pts files in it; {_FOLDER}")
+    return files, beside
+
+
+def _image_of(file: Path, beside: dict[Path, list[Path]], source: Source, with_images: bool) -> str:
+    there = beside.get(file.with_suffix(""), [])
+    if len(there) > 1:
+        raise DataError(f"{file}: two images have its name, {there[0].name} and {there[1].name}; keep one of them")
+    if not there and with_images:
+        raise ImageError(f"{file}: no image beside it; expected {file.stem} with one of {' '.join(SUFFIXES)}")
+    return source.name(there[0] if there else file.with_suffix(""))
+
+
+def _table(numbers: Points, images: list[str], splits: list[str]) -> pd.DataFrame:
+    count = len(numbers) // len(images)
+    return pd.DataFrame(
         {
             "image": np.repeat(np.array(images, dtype=object), count),
             "instance": 0,
             "landmark": np.tile(np.arange(count), len(images)),
-            "x": flat[:, 0],
-            "y": flat[:, 1],
-            "split": np.repeat(np.array(_splits(files, source), dtype=object), count),
+            "x": numbers[:, 0],
+            "y": numbers[:, 1],
+            "split": np.repeat(np.array(splits, dtype=object), count),
         }
     )
-    if (source / ANNOTATORS).is_file():
-        who = _read_annotators(source / ANNOTATORS)
-        if unknown := [image for image in images if image not in who]:
-            raise DataError(f"{source / ANNOTATORS}: no line for {unknown[0]}; list every image, or remove the file")
-        table["annotator"] = table["image"].map(who)
-    return table
 
 
-def _files_below(source: Path) -> list[Path]:
-    """All files, through links too, in one order on every machine."""
-    found, seen = [], set()
-    for folder, inside, names in os.walk(source, followlinks=True):
-        real = os.path.realpath(folder)
-        if real in seen:  # a link that leads back
-            inside.clear()
-            continue
-        seen.add(real)
-        found += [Path(folder) / name for name in names]
-    return sorted(found, key=lambda path: path.relative_to(source).as_posix())
-
-
-def _splits(files: list[Path], source: Path) -> list[str]:
-    """The split of each file: the first of its folders that is called so; all are `train` where none is."""
-    named = [next((part for part in file.relative_to(source).parts[:-1] if part in SPLITS), None) for file in files]
+def _splits(files: list[Path], source: Source) -> list[str]:
+    """The split of each file; all are `train` where no folder says another."""
+    named = [_split_in(source.name(file)) for file in files]
     if any(named) and not all(named):
         lost = files[named.index(None)]
         raise DataError(
@@ -124,45 +162,135 @@ def _splits(files: list[Path], source: Path) -> list[str]:
     return [name or "train" for name in named]
 
 
-def _read_annotators(path: Path) -> dict[str, str]:
+def _split_in(name: str) -> str | None:
+    """The first of a file's folders that is called as a split."""
+    return next((part for part in PurePosixPath(name).parts[:-1] if part in SPLITS), None)
+
+
+def _read_annotators(source: Source) -> dict[str, str | None] | None:
+    """Annotator by image; by its name without an ending as well, for labels without images."""
+    path = source.path / ANNOTATORS
+    if not path.is_file():
+        return None
     try:
-        listed = pd.read_csv(path, dtype=str, index_col=False)
-    except (ValueError, UnicodeDecodeError) as cause:
+        rows = [row for row in csv.reader(io.StringIO(source.text(path, _LIST_LIMIT), newline="")) if row]
+    except csv.Error as cause:
         raise FormatError(f"{path}: not a CSV file with the header image,annotator") from cause
-    if list(listed) != ["image", "annotator"]:
-        raise FormatError(f"{path}: the header must be image,annotator, not {','.join(map(str, listed.columns))}")
-    return dict(zip(listed["image"], listed["annotator"], strict=True))
+    if not rows or rows[0] != ["image", "annotator"]:
+        found = ",".join(rows[0]) if rows else "nothing"
+        raise FormatError(f"{path}: the header must be image,annotator, not {found:.60}")
+    if bad := [row for row in rows if len(row) != 2]:
+        raise FormatError(f"{path}: want an image and its annotator, not {','.join(bad[0])!r:.60}")
+    listed = {image: annotator or None for image, annotator in rows[1:]}
+    return {_stem(image): annotator for image, annotator in listed.items()} | listed
 
 
-def write_pts(path: Path, points: NDArray[np.float64], decimals: int) -> None:
-    """Write points (K, 2), counted from 0, as one `.pts` file, which counts from 1."""
-    lines = [f"{x:.{decimals}f} {y:.{decimals}f}" for x, y in points + 1]
-    text = "\n".join(["version: 1", f"n_points: {len(points)}", "{", *lines, "}"]) + "\n"
-    path.write_text(text, encoding="utf-8")
+def _annotators_of(images: list[str], who: dict[str, str | None], source: Source) -> NDArray[np.object_]:
+    if unknown := [image for image in images if image not in who]:
+        raise DataError(f"{source.path / ANNOTATORS}: no line for {unknown[0]}; list every image, or remove the file")
+    return np.array([who[image] for image in images], dtype=object)
 
 
-def write_pts_folder(annotations: AnnotationSet, target: Path) -> None:
-    """Write one `.pts` an image into a new folder, counted from 1.
+def _write(annotations: AnnotationSet, points: Points, target: Path) -> Sequence[Loss]:
+    """Write one `.pts` an image into a new folder.
 
     Of an image with several instances each gets its number behind the name: `_0`, `_1`, …
     """
     if not annotations.labelled.all():
         raise FormatError(f"{target}: a .pts file cannot have missing points; use format csv")
-    if target.exists() and (not target.is_dir() or any(target.iterdir())):
-        raise DataError(f"{target}: is there already and not empty; name a new folder, so that no label is lost")
+    _check_new(target)
     instances = annotations.instances
     several = instances.duplicated("image", keep=False)
     keys = zip(instances["image"], instances["instance"], several, strict=True)
-    names = [
-        PurePosixPath(image).with_name(PurePosixPath(image).stem + (f"_{instance}" if is_several else "") + ".pts")
-        for image, instance, is_several in keys
-    ]
+    names = [f"{_stem(image)}_{instance}" if is_several else _stem(image) for image, instance, is_several in keys]
     if len(set(names)) < len(names):
         raise DataError(f"{target}: two images would get the same .pts file; use format csv")
-    if outside := [name for name in names if name.is_absolute() or ".." in name.parts]:
-        raise DataError(f"{target}: {outside[0]} leads out of the folder; use format csv")
     with replacing(target) as temporary:
         temporary.mkdir()
-        for name, points in zip(names, annotations.points, strict=True):
+        for name, numbers in zip(names, points, strict=True):
+            file = temporary / f"{name}.pts"
+            file.parent.mkdir(parents=True, exist_ok=True)
+            _write_file(file, numbers, decimals=6)  # a 64th of a pixel is .015625
+        if "annotator" in instances and instances["annotator"].notna().any():
+            endings = [image.removeprefix(_stem(image)) for image in instances["image"]]
+            images = [name + ending for name, ending in zip(names, endings, strict=True)]
+            _write_annotators(temporary / ANNOTATORS, images, instances["annotator"])
+    losses = Losses()
+    for name, split in zip(names, instances["split"], strict=True):
+        if split != (_split_in(name) or "train"):
+            losses.add(Trait.SPLIT, 1, f"{name}.pts lies in no folder {split}")
+    return list(losses)
+
+
+def _write_annotators(path: Path, images: list[str], annotators: pd.Series[str]) -> None:
+    with path.open("w", newline="", encoding="utf-8") as file:
+        writer = csv.writer(file, lineterminator="\n")
+        writer.writerow(("image", "annotator"))
+        writer.writerows(zip(images, annotators.fillna(""), strict=True))
+
+
+def _write_file(path: Path, numbers: Points, decimals: int) -> None:
+    lines = [f"{x:.{decimals}f} {y:.{decimals}f}" for x, y in numbers]
+    text = "\n".join(["version: 1", f"n_points: {len(numbers)}", "{", *lines, "}"]) + "\n"
+    path.write_text(text, encoding="utf-8")
+
+
+def _check_new(target: Path) -> None:
+    if target.exists() and (not target.is_dir() or any(target.iterdir())):
+        raise DataError(f"{target}: is there already and not empty; name a new folder, so that no label is lost")
+
+
+def _stem(image: str) -> str:
+    """An image's name without its ending; of labels alone, images have none."""
+    path = PurePosixPath(image)
+    return str(path.with_suffix("")) if path.suffix.lower() in SUFFIXES else image
+
+
+def _write_back(source: Source, changes: Changes, target: Path) -> None:
+    """Write the `.pts` files, and the list of annotators, into a new folder."""
+    _check_new(target)
+    rows = {_stem(image): row for (image, instance), row in changes.keys.items() if instance == 0}
+    files, _ = _label_files(source)
+    if (source.path / ANNOTATORS).is_file():
+        files.append(source.path / ANNOTATORS)
+    with replacing(target) as temporary:
+        temporary.mkdir()
+        for file in files:
+            data, name = source.data(file, _LIST_LIMIT), source.name(file)
+            row = rows.get(name[: -len(file.suffix)])
+            if row is not None and file.suffix.lower() == ".pts":
+                data = _changed(data, source.text(file, _LIMIT), changes, row, file)
             (temporary / name).parent.mkdir(parents=True, exist_ok=True)
-            write_pts(temporary / name, points, decimals=6)  # a 64th of a pixel is .015625
+            (temporary / name).write_bytes(data)
+        changes.check_all_seen(str(source.path))
+
+
+def _changed(data: bytes, text: str, changes: Changes, row: int, file: Path) -> bytes:
+    """The bytes of one file with new numbers in place of the old ones."""
+    points, whole = _parse(text, file), _WHOLE.fullmatch(text)
+    assert whole is not None
+    if len(points) != changes.scheme.size:
+        raise SchemeError(f"{file}: {len(points)} points, but scheme {changes.scheme.name} has {changes.scheme.size}")
+    words = list(re.compile(r"\S+").finditer(text, *whole.span(2)))
+    pieces, end = [], 0
+    for landmark, (x, y) in enumerate(points.tolist()):
+        moved = changes.new(row, landmark, (x, y), str(file))
+        for word, value in zip(words[2 * landmark : 2 * landmark + 2], moved, strict=True):
+            if value is None:
+                continue
+            pieces += [text[end : word.start()], in_style_of(word[0], value)]
+            end = word.end()
+    pieces.append(text[end:])
+    mark = data[: len(data) - len(text.encode())]  # a byte order mark, or nothing
+    return mark + "".join(pieces).encode()
+
+
+PTS = Format(
+    name="pts",
+    origin=ORIGIN,
+    carries=frozenset({Trait.SPLIT, Trait.ANNOTATOR, Trait.SUBPIXEL}),
+    sniff=_sniff,
+    read=_read,
+    write=_write,
+    write_back=_write_back,
+)

@@ -7,8 +7,10 @@ import pandas as pd
 import pytest
 
 from lmk.annotations import make_set
-from lmk.errors import DataError, LmkError
-from lmk.formats.long_csv import read_long_csv, write_long_csv
+from lmk.errors import DataError, FormatError, LmkError
+from lmk.formats.exchange import read as read_parts
+from lmk.formats.exchange import write
+from lmk.formats.long_csv import CSV, read_long_csv
 from lmk.scheme import parse_scheme
 
 WING = parse_scheme('{"name": "wing", "points": ["tip", "root"]}', "wing")
@@ -89,7 +91,54 @@ def test_what_is_written_is_read_back(tmp_path):
     text = GOOD.replace("y\n", "y,split,annotator\n").replace(",2\n", ",2,test,ann\n").replace("3,4\n", ",,test,ann\n")
     made = make_set(read(tmp_path, text), WING, {}, "here")
 
-    write_long_csv(made, tmp_path / "again.csv")
+    write(CSV, made, tmp_path / "again.csv")
     again = make_set(read_long_csv(tmp_path / "again.csv", WING, with_images=False), WING, {}, "here")
 
     pd.testing.assert_frame_equal(again.frame, made.frame, check_like=True)
+
+
+def test_instances_come_whole_whatever_the_order_of_rows(tmp_path, monkeypatch):
+    monkeypatch.setattr("lmk.formats.long_csv.PART_ROWS", 4)
+    keys = [(f"{image}.jpg", landmark) for landmark in (0, 1) for image in "abcde"]
+    (tmp_path / "labels.csv").write_text(
+        "image,instance,landmark,x,y\n" + "".join(f"{image},0,{k},{k},9\n" for image, k in keys)
+    )
+
+    parts = list(read_parts(CSV, tmp_path / "labels.csv", WING, with_images=False).parts)
+
+    assert max(len(part.table) for part in parts) == 4
+    assert sum(len(part.table) for part in parts) == 10
+    assert all((part.table.groupby("image").size() == 2).all() for part in parts)
+    stand = {line: k for part in parts for line, k in zip(part.places, part.table["landmark"], strict=True)}
+    assert stand == {line: k for line, (_, k) in enumerate(keys, start=2)}
+
+
+def test_a_mistake_far_down_is_named_by_its_line(tmp_path, monkeypatch):
+    monkeypatch.setattr("lmk.formats.long_csv.PART_ROWS", 4)
+    rows = [f"{image}.jpg,0,{landmark},1,1" for image in "abcde" for landmark in (0, 1)]
+
+    with pytest.raises(FormatError, match="line 10: y must be a number"):
+        read(tmp_path, "\n".join(["image,instance,landmark,x,y", *rows[:8], rows[8].replace("1,1", "1,one"), rows[9]]))
+
+
+def test_a_row_that_is_too_long_is_refused_and_not_cut(tmp_path):
+    with pytest.raises(FormatError, match="not a CSV file"):
+        read(tmp_path, GOOD.replace("1.5,2\n", "1.5,2,3\n"))
+
+
+def test_a_file_with_a_header_alone_has_no_annotations(tmp_path):
+    with pytest.raises(DataError, match="no annotations found"):
+        make_set(read(tmp_path, GOOD.partition("\n")[0]), WING, {}, "here")
+
+
+def test_positions_of_points_that_are_said_not_to_be_labelled_are_listed_as_lost(tmp_path):
+    text = GOOD.replace("y\n", "y,visibility\n").replace(",2\n", ",2,2\n").replace(",4\n", ",4,0\n")
+    (tmp_path / "labels.csv").write_text(text)
+    reading = read_parts(CSV, tmp_path / "labels.csv", WING, with_images=False)
+
+    made = make_set(next(reading.parts).table, WING, {}, "here")
+
+    assert made.labelled.tolist() == [[True, False]]
+    assert list(map(str, reading.losses)) == [
+        "lost: positions of points that are said not to be labelled (1; the first: line 3)"
+    ]

@@ -8,8 +8,10 @@ import pytest
 
 from lmk.annotations import make_set
 from lmk.errors import DataError, FormatError, ImageError, SchemeError
-from lmk.formats.pts import read_pts, read_pts_folder, write_pts, write_pts_folder
+from lmk.formats.exchange import write
+from lmk.formats.pts import PTS, read_pts, write_pts
 from lmk.scheme import load_scheme, parse_scheme
+from tests.formats.sets import table_of
 
 TWO = parse_scheme('{"name": "two", "points": 2}', "two")
 GOOD = "version: 1\nn_points: 2\n{\n1 1\n3.5 11\n}\n"
@@ -55,7 +57,7 @@ def test_a_broken_file_is_named_in_one_line(tmp_path, text, says):
     put(tmp_path, "a", text)
 
     with pytest.raises(FormatError, match=says) as error:
-        read_pts_folder(tmp_path, TWO, with_images=True)
+        table_of(PTS, tmp_path, TWO, with_images=True)
     assert str(tmp_path / "a.pts") in str(error.value)
     assert "\n" not in str(error.value)
 
@@ -70,7 +72,7 @@ def test_folders_named_as_splits_are_splits_and_others_are_not(tmp_path):
     put(tmp_path / "four", "deep/test/a")
 
     one, two, three, four = (
-        read_pts_folder(tmp_path / name, TWO, with_images=True) for name in ("one", "two", "three", "four")
+        table_of(PTS, tmp_path / name, TWO, with_images=True) for name in ("one", "two", "three", "four")
     )
 
     assert dict(zip(one["image"], one["split"], strict=True)) == {"train/a.jpg": "train", "test/deep/b.jpg": "test"}
@@ -79,26 +81,26 @@ def test_folders_named_as_splits_are_splits_and_others_are_not(tmp_path):
     assert set(four["split"]) == {"test"}
     put(tmp_path / "four", "extra/b")
     with pytest.raises(DataError, match=r"extra/b\.pts: in no split, and others are"):
-        read_pts_folder(tmp_path / "four", TWO, with_images=True)
+        table_of(PTS, tmp_path / "four", TWO, with_images=True)
 
 
 def test_folders_behind_links_and_endings_in_capitals_are_read(tmp_path):
-    put(tmp_path / "elsewhere", "b")
-    put(tmp_path / "set", "a")
-    (tmp_path / "set" / "a.jpg").rename(tmp_path / "set" / "a.JPG")
-    (tmp_path / "set" / "a.pts").rename(tmp_path / "set" / "a.PTS")
-    (tmp_path / "set" / "more").symlink_to(tmp_path / "elsewhere")
-    (tmp_path / "set" / "more" / "back").symlink_to(tmp_path / "set")
+    put(tmp_path, "deep/b")
+    put(tmp_path, "a")
+    (tmp_path / "a.jpg").rename(tmp_path / "a.JPG")
+    (tmp_path / "a.pts").rename(tmp_path / "a.PTS")
+    (tmp_path / "again").symlink_to(tmp_path / "deep")
+    (tmp_path / "deep" / "back").symlink_to(tmp_path)
 
-    assert set(read_pts_folder(tmp_path / "set", TWO, with_images=True)["image"]) == {"a.JPG", "more/b.jpg"}
+    assert set(table_of(PTS, tmp_path, TWO, with_images=True)["image"]) == {"a.JPG", "deep/b.jpg"}
 
 
 def test_images_may_be_absent_when_labels_alone_are_wanted(tmp_path):
     put(tmp_path, "a", image=None)
 
-    assert set(read_pts_folder(tmp_path, TWO, with_images=False)["image"]) == {"a"}
+    assert set(table_of(PTS, tmp_path, TWO, with_images=False)["image"]) == {"a"}
     with pytest.raises(ImageError, match="no image beside it"):
-        read_pts_folder(tmp_path, TWO, with_images=True)
+        table_of(PTS, tmp_path, TWO, with_images=True)
 
 
 def test_two_images_of_one_name_are_refused(tmp_path):
@@ -106,7 +108,7 @@ def test_two_images_of_one_name_are_refused(tmp_path):
     (tmp_path / "a.png").write_bytes(b"too")
 
     with pytest.raises(DataError, match=r"two images have its name, a.jpg and a.png"):
-        read_pts_folder(tmp_path, TWO, with_images=True)
+        table_of(PTS, tmp_path, TWO, with_images=True)
 
 
 def test_the_wrong_scheme_and_the_wrong_folder_are_named(tmp_path):
@@ -114,47 +116,54 @@ def test_the_wrong_scheme_and_the_wrong_folder_are_named(tmp_path):
     (tmp_path / "empty").mkdir()
 
     with pytest.raises(SchemeError, match=r"a.pts: 2 points, but scheme ibug68 has 68"):
-        read_pts_folder(tmp_path / "there", load_scheme("ibug68"), with_images=True)
+        table_of(PTS, tmp_path / "there", load_scheme("ibug68"), with_images=True)
     with pytest.raises(DataError, match=r"no \.pts files in it"):
-        read_pts_folder(tmp_path / "empty", TWO, with_images=True)
+        table_of(PTS, tmp_path / "empty", TWO, with_images=True)
     with pytest.raises(DataError, match="no such folder"):
-        read_pts_folder(tmp_path / "nowhere", TWO, with_images=True)
+        table_of(PTS, tmp_path / "nowhere", TWO, with_images=True)
 
 
 def test_who_labelled_what_is_read_from_the_list_beside(tmp_path):
     put(tmp_path, "a")
     (tmp_path / "annotators.csv").write_text("image,annotator\na.jpg,ann\n")
 
-    assert set(read_pts_folder(tmp_path, TWO, with_images=True)["annotator"]) == {"ann"}
+    assert set(table_of(PTS, tmp_path, TWO, with_images=True)["annotator"]) == {"ann"}
     put(tmp_path, "b")
     with pytest.raises(DataError, match=r"no line for b\.jpg"):
-        read_pts_folder(tmp_path, TWO, with_images=True)
-    for content in (b"", b"\xff\xfe\x00", b"who,what\n"):
+        table_of(PTS, tmp_path, TWO, with_images=True)
+    for content in (b"", b"\xff\xfe\x00", b"who,what\n", b"image,annotator\na.jpg\n"):
         (tmp_path / "annotators.csv").write_bytes(content)
         with pytest.raises(FormatError, match=r"annotators\.csv"):
-            read_pts_folder(tmp_path, TWO, with_images=True)
+            table_of(PTS, tmp_path, TWO, with_images=True)
+
+
+def test_the_list_of_annotators_is_found_by_labels_without_images_too(tmp_path):
+    put(tmp_path, "sub/a", image=None)
+    (tmp_path / "annotators.csv").write_text("image,annotator\nsub/a.jpg,NA\n")
+
+    assert set(table_of(PTS, tmp_path, TWO, with_images=False)["annotator"]) == {"NA"}
 
 
 def test_what_is_written_is_read_back(tmp_path):
     put(tmp_path / "in", "sub/a")
-    table = read_pts_folder(tmp_path / "in", TWO, with_images=True)
+    table = table_of(PTS, tmp_path / "in", TWO, with_images=True)
 
-    write_pts_folder(make_set(table, TWO, {}, "here"), tmp_path / "out")
+    write(PTS, make_set(table, TWO, {}, "here"), tmp_path / "out")
 
     np.testing.assert_array_equal(read_pts(tmp_path / "out" / "sub" / "a.pts"), [[0, 0], [2.5, 10]])
 
 
 def test_writing_never_replaces_a_label_and_never_leaves_the_folder(tmp_path):
     put(tmp_path / "in", "a")
-    table = read_pts_folder(tmp_path / "in", TWO, with_images=True)
+    table = table_of(PTS, tmp_path / "in", TWO, with_images=True)
     twice = pd.concat([table, table.assign(instance=1), table.assign(image="a_1.jpg")])
 
     with pytest.raises(DataError, match="there already and not empty"):
-        write_pts_folder(make_set(table, TWO, {}, "here"), tmp_path / "in")
+        write(PTS, make_set(table, TWO, {}, "here"), tmp_path / "in")
     with pytest.raises(DataError, match=r"the same \.pts file"):
-        write_pts_folder(make_set(twice, TWO, {}, "here"), tmp_path / "out")
+        write(PTS, make_set(twice, TWO, {}, "here"), tmp_path / "out")
     with pytest.raises(DataError, match="leads out of the folder"):
-        write_pts_folder(make_set(table.assign(image="../a.jpg"), TWO, {}, "here"), tmp_path / "out")
+        write(PTS, make_set(table.assign(image="../a.jpg"), TWO, {}, "here"), tmp_path / "out")
     assert not (tmp_path / "out").exists()
 
 
@@ -162,3 +171,30 @@ def test_decimals_are_the_writers_choice(tmp_path):
     write_pts(tmp_path / "a.pts", np.array([[0.123456, 2]]), decimals=2)
 
     assert "1.12 3.00" in (tmp_path / "a.pts").read_text()
+
+
+def test_labels_without_images_keep_a_name_with_a_dot_in_it(tmp_path):
+    put(tmp_path / "in", "face.001", image=None)
+    put(tmp_path / "in", "face.002", image=None)
+    made = make_set(table_of(PTS, tmp_path / "in", TWO, with_images=False), TWO, {}, "here")
+
+    write(PTS, made, tmp_path / "out")
+
+    assert sorted(file.name for file in (tmp_path / "out").iterdir()) == ["face.001.pts", "face.002.pts"]
+
+
+def test_what_a_folder_cannot_say_is_listed(tmp_path):
+    put(tmp_path / "in", "a")
+    table = table_of(PTS, tmp_path / "in", TWO, with_images=True).assign(
+        split="val", visibility=[1, 2], annotator="ann"
+    )
+    twice = pd.concat([table, table.assign(instance=1)])
+
+    lost = write(PTS, make_set(twice, TWO, {}, "here"), tmp_path / "out")
+
+    assert [(loss.kind, loss.count, loss.example) for loss in lost] == [
+        ("occlusion", 2, "a.jpg instance 0 landmark 0"),
+        ("instances that share an image", 2, "a.jpg instance 0"),
+        ("splits", 2, "a_0.pts lies in no folder val"),
+    ]
+    assert (tmp_path / "out" / "annotators.csv").read_text() == "image,annotator\na_0.jpg,ann\na_1.jpg,ann\n"

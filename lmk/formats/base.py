@@ -1,0 +1,131 @@
+"""What a format is: one frozen `Format`, whatever the files look like.
+
+Readers give parts of a bounded size, with numbers as they stand in the file; `pixels` turns them into our convention.
+What a file or a format cannot say is a `Loss`, and is never dropped in silence.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import pandas as pd
+from numpy.typing import NDArray
+
+from lmk.annotations import AnnotationSet
+from lmk.formats.changes import Changes
+from lmk.formats.pixels import Origin, Points
+from lmk.formats.source import Source
+from lmk.scheme import LandmarkScheme
+
+PART_ROWS = 1 << 16  # points in one part; larger parts need more memory and are no faster
+
+
+class Trait(StrEnum):
+    """Something that a set may say and a format may be able to carry.
+
+    Boxes are not among them as long as no format brings any: those of a set are drawn around its points.  Evidence and
+    provenance are not labels; they stay in the Parquet file.
+    """
+
+    MISSING = "missing points"
+    OCCLUSION = "occlusion"
+    SEVERAL = "instances that share an image"
+    NAMES = "names of landmarks"
+    SPLIT = "splits"
+    ANNOTATOR = "annotators"
+    SOURCE = "sources"
+    GROSS = "kinds of gross errors"
+    SUBPIXEL = "positions between pixels"
+
+
+@dataclass(frozen=True)
+class Loss:
+    """Something that was there and did not come through."""
+
+    kind: str  # a trait, or what else it is, in words
+    count: int  # how often
+    example: str  # the first of them
+
+    def __str__(self) -> str:
+        return f"lost: {self.kind} ({self.count}; the first: {self.example})"
+
+
+class Losses:
+    """What has been lost so far, one `Loss` a kind; filled while a source is read."""
+
+    def __init__(self) -> None:
+        self._found: dict[str, Loss] = {}
+
+    def add(self, kind: str, count: int, example: str) -> None:
+        """Count more of a kind; the example that came first stays."""
+        before = self._found.get(kind, Loss(kind, 0, example))
+        self._found[kind] = Loss(kind, before.count + count, before.example)
+
+    def __iter__(self) -> Iterator[Loss]:
+        return iter(self._found.values())
+
+
+class Guess(NamedTuple):
+    """That something may be of a format."""
+
+    confidence: float  # 0 to 1; 1 where no other format is possible
+    reason: str  # in words
+
+
+@dataclass(frozen=True)
+class Part:
+    """Some whole instances.
+
+    Attributes:
+        table: a row a point, at most some `PART_ROWS`; columns image (relative to the dataset's folder, with `/`),
+            instance, landmark, x, y (NaN where missing), and any other of an annotation set.
+        places: (rows,) where each row comes from, for messages: a file, a line, an id; None where that is not cheap.
+    """
+
+    table: pd.DataFrame
+    places: NDArray[Any] | None = None
+
+
+@dataclass(frozen=True)
+class Reading:
+    """What a reader gives."""
+
+    parts: Iterator[Part]
+    scheme: LandmarkScheme | None  # where the format brings one
+    losses: Losses  # complete when all parts have been taken
+
+
+@dataclass(frozen=True)
+class Format:
+    """One format; what it cannot do is None.
+
+    Attributes:
+        name: its key in the registry.
+        origin: where its positions count from.
+        carries: what its writer can say.
+        sniff: (path, its first 64 KiB, empty for a folder) to a guess, or None; never raises.
+        read: (source, scheme, whether every image has to be there) to parts in numbers of the file.
+        write: (set, its points in numbers of the file (N, K, 2), a target) to losses that `carries` does not tell.
+        write_back: (source, changes in numbers of the file, a target): the source's label files, with new numbers in
+            place of the old ones, every other byte as it was.
+    """
+
+    name: str
+    origin: Origin
+    carries: frozenset[Trait]
+    sniff: Callable[[Path, bytes], Guess | None] | None = None
+    read: Callable[[Source, LandmarkScheme, bool], Reading] | None = None
+    write: Callable[[AnnotationSet, Points, Path], Sequence[Loss]] | None = None
+    write_back: Callable[[Source, Changes, Path], None] | None = None
+
+
+def column_of(annotations: AnnotationSet, name: str) -> NDArray[Any] | None:
+    """(N, K) one column of a set, None where it does not have it."""
+    try:
+        return annotations.column(name)
+    except KeyError:
+        return None

@@ -1,0 +1,153 @@
+"""The one door through which readers open what a user named.
+
+A reader gets files that are there, regular, not larger than it expects, below the user's folder, and text in UTF-8.
+"""
+
+from __future__ import annotations
+
+import codecs
+import io
+import os
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from stat import S_ISREG
+from typing import BinaryIO, TextIO
+
+from lmk.errors import DataError, FormatError
+from lmk.names import check_inside
+
+HEAD = 1 << 16  # bytes that decide of which format a file is
+_MIB = 1 << 20
+_UNPRINTABLE = re.compile(r"[\x00-\x1f\x7f\ud800-\udfff]")  # Python keeps bytes that are no UTF-8 as surrogates
+_OTHER_UNICODE = (codecs.BOM_UTF32_LE, codecs.BOM_UTF32_BE, codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
+
+
+@dataclass(frozen=True)
+class Source:
+    """A folder, or a single file."""
+
+    path: Path
+
+    def files(self, *endings: str) -> list[Path]:
+        """Files below the folder that end so, in any case, in one order on every machine.
+
+        Links are followed, each folder is entered once, and a link that leads out of the folder is refused: what lies
+        there would be shown as the dataset's own.
+        """
+        found: list[Path] = []
+        linked: list[Path] = []
+        seen: set[str] = set()
+        waiting = [self.path]
+        while waiting or linked:
+            # Folders before links to them: a folder that is there twice is named by its own name.
+            folder = waiting.pop() if waiting else linked.pop()
+            real = os.path.realpath(folder)
+            if real in seen:
+                continue
+            seen.add(real)
+            for path, is_folder, is_link in _entries(folder):
+                if not is_folder and path.suffix.lower() not in endings:
+                    continue
+                if is_link:
+                    check_inside(path, self.path)
+                if not is_folder:
+                    found.append(path)
+                elif is_link:
+                    linked.append(path)
+                else:
+                    waiting.append(path)
+        return sorted(found, key=self.name)
+
+    def name(self, file: Path) -> str:
+        """A file's name relative to the folder, with `/`."""
+        name = file.relative_to(self.path).as_posix()
+        if _UNPRINTABLE.search(name):
+            raise DataError(f"{self.path}: the file {name!r} has characters in its name that are no text; rename it")
+        return name
+
+    def data(self, file: Path, limit: int) -> bytes:
+        """All bytes of a file of at most `limit` bytes."""
+        _check_regular(file)
+        try:
+            with file.open("rb") as stream:
+                data = stream.read(limit + 1)
+        except OSError as cause:
+            raise FormatError(f"{file}: cannot be read ({cause.strerror})") from cause
+        if len(data) > limit:
+            raise FormatError(
+                f"{file}: larger than {limit / _MIB:g} MiB, more than any such file; is it something else?"
+            )
+        return data
+
+    def text(self, file: Path, limit: int) -> str:
+        """The text of a file of at most `limit` bytes, line ends as they are, without a byte order mark."""
+        data = self.data(file, limit)
+        _check_encoding(file, data)
+        try:
+            return data.decode("utf-8-sig")
+        except UnicodeDecodeError as cause:
+            raise _not_text(file, cause) from cause
+
+    @contextmanager
+    def open_bytes(self, file: Path) -> Iterator[BinaryIO]:
+        """A file of any size."""
+        _check_regular(file)
+        try:
+            with file.open("rb") as stream:
+                yield stream
+        except OSError as cause:
+            raise FormatError(f"{file}: cannot be read ({cause.strerror})") from cause
+
+    @contextmanager
+    def open_text(self, file: Path) -> Iterator[TextIO]:
+        """A file of any size as text, line ends as they are, without a byte order mark."""
+        with self.open_bytes(file) as raw:
+            _check_encoding(file, raw.read(4))
+            raw.seek(0)
+            try:
+                with io.TextIOWrapper(raw, encoding="utf-8-sig", newline="") as stream:
+                    yield stream
+            except UnicodeDecodeError as cause:
+                raise _not_text(file, cause) from cause
+
+
+def head(path: Path) -> bytes:
+    """The first bytes of a file, for `sniff`; none of what is no readable file."""
+    try:
+        if not S_ISREG(path.stat().st_mode):
+            return b""
+        with path.open("rb") as stream:
+            return stream.read(HEAD)
+    except (OSError, ValueError):
+        return b""
+
+
+def _entries(folder: Path) -> list[tuple[Path, bool, bool]]:
+    """What lies in a folder, by name: whether it is a folder, whether it is a link."""
+    try:
+        with os.scandir(folder) as entries:
+            return sorted((folder / entry.name, entry.is_dir(), entry.is_symlink()) for entry in entries)
+    except OSError as cause:
+        raise DataError(f"{folder}: cannot be read ({cause.strerror})") from cause
+
+
+def _check_regular(file: Path) -> None:
+    """Refuse what never ends or waits for somebody: devices, pipes, sockets."""
+    try:
+        regular = S_ISREG(file.stat().st_mode)
+    except OSError as cause:
+        raise FormatError(f"{file}: cannot be read ({cause.strerror})") from cause
+    if not regular:
+        raise FormatError(f"{file}: not a regular file")
+
+
+def _check_encoding(file: Path, data: bytes) -> None:
+    if data.startswith(_OTHER_UNICODE):
+        raise FormatError(f"{file}: UTF-16 or UTF-32 text; save it as UTF-8")
+
+
+def _not_text(file: Path, cause: UnicodeDecodeError) -> FormatError:
+    return FormatError(f"{file}: not text in UTF-8, but something binary or text in another encoding ({cause.reason})")

@@ -1,0 +1,66 @@
+"""Sets of all sorts, for tests that every format has to pass."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pandas as pd
+from hypothesis import strategies as st
+
+from lmk.annotations import SPLITS, make_set
+from lmk.formats.exchange import read
+from lmk.scheme import parse_scheme
+
+SCHEMES = [
+    parse_scheme('{"name": "wing", "points": ["tip", "root"]}', "wing"),
+    parse_scheme('{"name": "three", "points": 3}', "three"),
+]
+letters = st.text(st.characters(categories=("L", "N"), include_characters=" _-.(),'"), min_size=1, max_size=8)
+stems = letters.map(lambda text: f"n{text}")  # no hidden files, and no `..`
+texts = st.one_of(st.none(), letters.map(lambda text: f"w{text}"))
+positions = st.tuples(st.integers(-(1 << 12), 1 << 15), st.integers(-(1 << 12), 1 << 15))
+
+
+def table_of(form, path, scheme, with_images):
+    """All parts of what a format reads as one table."""
+    return pd.concat([part.table for part in read(form, path, scheme, with_images).parts], ignore_index=True)
+
+
+@st.composite
+def sets(draw, missing=True, several=True):
+    """A set as it may come out of a file: 64ths of a pixel, splits by folder or not, gaps, who labelled it."""
+    scheme = draw(st.sampled_from(SCHEMES))
+    folders = draw(st.sampled_from(["by split", "none", "others"]))
+    cells = st.one_of(positions, st.none()) if missing and draw(st.booleans()) else positions
+    optional = draw(st.sets(st.sampled_from(["annotator", "source", "gross"])))
+    rows = []
+    for stem in draw(st.lists(stems, min_size=1, max_size=4, unique_by=str.casefold)):
+        split = draw(st.sampled_from(SPLITS))
+        folder = {"by split": f"{split}/", "none": "", "others": "deep/ä b/"}[folders]
+        for instance in draw(st.sampled_from([[0], [0, 1], [3]])) if several else [0]:
+            about = {name: draw(texts) for name in sorted(optional)}
+            for landmark in range(scheme.size):
+                where = draw(cells)
+                x, y = (np.nan, np.nan) if where is None else (where[0] / 64, where[1] / 64)
+                visibility = 0 if where is None else draw(st.sampled_from([1, 2]))
+                rows.append((f"{folder}{stem}.jpg", instance, landmark, x, y, visibility, split, *about.values()))
+    columns = ["image", "instance", "landmark", "x", "y", "visibility", "split", *sorted(optional)]
+    return make_set(pd.DataFrame(rows, columns=columns), scheme, {}, "drawn")
+
+
+def frame_of(annotations):
+    """A set's long table."""
+    return annotations.frame
+
+
+def renamed(annotations, name):
+    """The same set with other names of images: `name` of the old one."""
+    instances = annotations.instances.assign(image=annotations.instances["image"].map(name))
+    return replace(annotations, instances=instances)
+
+
+def elsewhere(annotations, rng):
+    """The same set with every labelled point somewhere else, at least a 64th of a pixel away."""
+    steps = rng.integers(1, 300, annotations.points.shape) * rng.choice([-1, 1], annotations.points.shape)
+    return annotations.moved(annotations.points + steps / 64, 1, {}, {})

@@ -1,0 +1,281 @@
+"""What holds for every format of the registry."""
+
+from __future__ import annotations
+
+import codecs
+import re
+from dataclasses import replace
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+import numpy as np
+import pandas as pd
+import pytest
+from hypothesis import HealthCheck, assume, given, settings
+from hypothesis import strategies as st
+
+from lmk.annotations import make_set
+from lmk.errors import DataError, FormatError, UnknownName
+from lmk.formats.base import Losses, Trait
+from lmk.formats.exchange import format_named, read, said_by, write, write_back
+from lmk.formats.pixels import OFFSETS
+from lmk.formats.source import head
+from lmk.registry import FORMATS
+from tests.formats.sets import elsewhere, frame_of, renamed, sets, table_of
+
+ALL = {name: format_named(name) for name in FORMATS}
+READ_AND_WRITTEN = [name for name, form in ALL.items() if form.read and form.write]
+WRITTEN_BACK = [name for name, form in ALL.items() if form.write_back]
+# Files are written and read in every example; a loaded machine takes its time.
+several_files = settings(max_examples=20, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+INSTANCE_TRAITS = {"split": Trait.SPLIT, "annotator": Trait.ANNOTATOR, "source": Trait.SOURCE, "gross": Trait.GROSS}
+
+
+@pytest.mark.parametrize("name", FORMATS)
+def test_a_format_is_called_as_its_line_in_the_registry_says(name):
+    assert ALL[name].name == name
+    assert ALL[name].origin in OFFSETS
+    assert ALL[name].read or ALL[name].write
+    assert FORMATS[name].says
+
+
+@pytest.mark.parametrize("name", READ_AND_WRITTEN)
+@several_files
+@given(annotations=sets())
+def test_what_is_written_is_read_again_or_listed_as_lost(name, annotations):
+    form = ALL[name]
+    with TemporaryDirectory() as folder:
+        target = Path(folder) / "out"
+        if Trait.MISSING in said_by(annotations) and Trait.MISSING not in form.carries:
+            with pytest.raises(FormatError, match="missing points"):
+                write(form, annotations, target)
+            assert not target.exists()
+            return
+        lost = {loss.kind: loss for loss in write(form, annotations, target)}
+        again = make_set(table_of(form, target, annotations.scheme, with_images=False), annotations.scheme, {}, "again")
+
+    assert lost.keys() <= set(Trait)
+    assert all(loss.count > 0 and loss.example for loss in lost.values())
+    assert rows_of(again, lost.keys()) == rows_of(annotations, lost.keys())
+    for trait, said in said_by(annotations).items():
+        if trait not in form.carries:
+            assert lost[trait] == said
+
+
+def rows_of(annotations, lost):
+    """What a set says of every instance, without what was lost."""
+    kept = [name for name, trait in INSTANCE_TRAITS.items() if trait not in lost]
+    table, rows = frame_of(annotations), []
+    for row, instance in annotations.instances.iterrows():
+        about = [text(table[column].to_numpy()[row * annotations.landmarks])
+                 if column in table else "" for column in kept]  # fmt: skip
+        if Trait.SEVERAL not in lost:
+            about += [re.sub(r"\.jpg$", "", instance["image"]), instance["instance"]]
+        if Trait.OCCLUSION not in lost:
+            about += annotations.column("visibility")[row].tolist()
+        rows.append((*about, np.nan_to_num(annotations.points[row], nan=-1e9).tolist()))
+    return sorted(rows, key=repr)
+
+
+def text(value):
+    return "" if pd.isna(value) else value
+
+
+@pytest.mark.parametrize("name", READ_AND_WRITTEN)
+@several_files
+@given(annotations=sets(missing=False, several=False))
+def test_parts_have_whole_instances_of_bounded_size_and_say_where_they_come_from(name, annotations):
+    with TemporaryDirectory() as folder, pytest.MonkeyPatch.context() as patch:
+        module = FORMATS[name].module
+        patch.setattr(f"{module}.PART_ROWS", 5)
+        write(ALL[name], annotations, Path(folder) / "out")
+        parts = list(read(ALL[name], Path(folder) / "out", annotations.scheme, with_images=False).parts)
+
+    for part in parts:
+        assert len(part.table) <= 5
+        assert (part.table.groupby(["image", "instance"]).size() == annotations.landmarks).all()
+        assert part.places is None or len(part.places) == len(part.table)
+    assert sum(len(part.table) for part in parts) == annotations.labelled.size
+
+
+def disguised(folder, lines, mark):
+    """The same labels as another program on another machine might have written them."""
+    for file in [folder] if folder.is_file() else [path for path in folder.rglob("*") if path.is_file()]:
+        data = file.read_bytes().replace(b"\n", lines)
+        file.write_bytes(mark + data)
+
+
+def contents(path):
+    if path.is_file():
+        return path.read_bytes()
+    return {str(file.relative_to(path)): file.read_bytes() for file in path.rglob("*") if file.is_file()}
+
+
+@pytest.mark.parametrize("name", WRITTEN_BACK)
+@settings(several_files, max_examples=12)
+@given(
+    annotations=sets(),
+    lines=st.sampled_from([b"\n", b"\r\n", b"\n\n"]),
+    mark=st.sampled_from([b"", codecs.BOM_UTF8]),
+    seed=st.integers(0, 99),
+)
+def test_writing_back_changes_moved_points_and_not_a_byte_where_nothing_moved(name, annotations, lines, mark, seed):
+    form = ALL[name]
+    with TemporaryDirectory() as folder:
+        source, same, moved = (Path(folder) / name for name in ("source", "same", "moved"))
+        try:
+            write(form, annotations, source)
+        except FormatError:
+            assume(False)
+        disguised(source, lines, mark)
+        before = make_set(table_of(form, source, annotations.scheme, False), annotations.scheme, {}, "before")
+        after = elsewhere(before, np.random.default_rng(seed))
+
+        write_back(form, source, before, before, same)
+        write_back(form, source, before, after, moved)
+
+        assert contents(same) == contents(source)
+        again = make_set(table_of(form, moved, annotations.scheme, False), annotations.scheme, {}, "again")
+        np.testing.assert_array_equal(np.round(again.points * 64), np.round(after.points * 64))
+        rest = [column for column in frame_of(before) if column not in ("x", "y", "iteration")]
+        pd.testing.assert_frame_equal(frame_of(again)[rest], frame_of(before)[rest])
+        # The old file has its old numbers in the same places: taking the new ones back gives its bytes.
+        write_back(form, moved, after, before, Path(folder) / "back")
+        assert contents(Path(folder) / "back") == contents(source)
+
+
+@pytest.mark.parametrize("name", WRITTEN_BACK)
+@settings(several_files, max_examples=10)
+@given(annotations=sets(missing=False, several=False))
+def test_a_source_that_somebody_edited_since_is_refused_and_the_point_is_named(name, annotations):
+    form = ALL[name]
+    edited = annotations.points.copy()
+    edited[-1, 1] += 1 / 16
+    with TemporaryDirectory() as folder:
+        source, target = Path(folder) / "source", Path(folder) / "target"
+        write(form, annotations.moved(edited, 0, {}, {}), source)
+        with pytest.raises(DataError, match=r"landmark 1 is at .*, but was at .*; somebody edited it since") as error:
+            write_back(form, source, annotations, annotations, target)
+
+        assert str(source) in str(error.value)
+        assert "\n" not in str(error.value)
+        assert not target.exists()
+
+
+@pytest.mark.parametrize("name", WRITTEN_BACK)
+def test_writing_back_refuses_what_it_cannot_do(name, human, tmp_path):
+    form = ALL[name]
+    write(form, human, tmp_path / "source")
+    gone = np.zeros(human.labelled.shape, bool)
+    gone[3, 5] = True
+    few = human.select(np.arange(len(human.instances)) < 4)
+    write(form, few, tmp_path / "few")
+
+    with pytest.raises(DataError, match="landmark 5 is labelled in one set and not in the other"):
+        write_back(form, tmp_path / "source", human, human.without(gone), tmp_path / "target")
+    with pytest.raises(DataError, match="is not in the set that was read from there"):
+        write_back(form, tmp_path / "source", few, human, tmp_path / "target")
+    with pytest.raises(DataError, match="landmark 0 is not there any more"):
+        write_back(form, tmp_path / "few", human, human, tmp_path / "target")
+    with pytest.raises(DataError, match=r"name (another file|a new folder)"):
+        write_back(form, tmp_path / "source", human, human, tmp_path / "source")
+    assert not (tmp_path / "target").exists()
+
+
+@pytest.mark.parametrize("name", WRITTEN_BACK)
+def test_instances_that_are_not_in_the_set_stay_as_they_are(name, human, tmp_path):
+    form, chosen = ALL[name], np.arange(len(human.instances)) == 2
+    write(form, human, tmp_path / "source")
+    points = human.points.copy()
+    points[2] += 5
+    after = human.moved(points, 1, {}, {}).select(chosen)
+
+    write_back(form, tmp_path / "source", human, after, tmp_path / "target")
+
+    again = make_set(table_of(form, tmp_path / "target", human.scheme, False), human.scheme, {}, "again")
+    np.testing.assert_allclose(again.points, human.points + 5.0 * chosen[:, None, None], atol=1e-5)
+
+
+@pytest.mark.parametrize("name", READ_AND_WRITTEN)
+@pytest.mark.parametrize("image", ["../a.jpg", "/etc/a.jpg", "C:/a.jpg"])
+def test_names_that_leave_the_folder_are_neither_read_nor_written(name, image, human, tmp_path):
+    out = renamed(human, lambda name: image if name == "test/000000.jpg" else name)
+
+    with pytest.raises(DataError, match=re.escape(image)):
+        write(ALL[name], out, tmp_path / "out")
+    assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize("name", READ_AND_WRITTEN)
+def test_a_format_is_recognised_in_words_and_by_no_other(name, human, tmp_path):
+    target = tmp_path / "out"
+    write(ALL[name], human, target)
+
+    guesses = {other: form.sniff(target, head(target)) for other, form in ALL.items() if form.sniff}
+
+    assert guesses[name].confidence >= 0.9
+    assert len(guesses[name].reason.split()) > 4
+    assert [other for other, guess in guesses.items() if guess] == [name]
+
+
+def put_photograph(folder):
+    (folder / "a.jpg").write_bytes(b"\xff\xd8\xff\xe0 no label")
+
+
+def put_other_table(folder):
+    (folder / "labels.csv").write_text("image,x,y\na.jpg,1,2\n")
+
+
+def put_loop(folder):
+    (folder / "loop").symlink_to(folder)
+
+
+@pytest.mark.parametrize("put", [put_photograph, put_other_table, put_loop, lambda folder: None])
+@pytest.mark.parametrize("name", [name for name, form in ALL.items() if form.sniff])
+def test_what_is_of_no_format_is_not_recognised(name, put, tmp_path):
+    put(tmp_path)
+
+    for path in [tmp_path, *tmp_path.iterdir(), tmp_path / "nowhere", Path("\0")]:
+        assert ALL[name].sniff(path, head(path)) is None
+
+
+@pytest.mark.parametrize("name", [name for name, form in ALL.items() if form.sniff])
+@given(data=st.binary(max_size=200), ending=st.sampled_from(["pts", "csv", "PTS", "json", ""]))
+def test_looking_at_anything_never_raises(name, data, ending):
+    for start in (b"", b"image,instance,landmark,x,y", b"n_points: 2", codecs.BOM_UTF16_LE):
+        guess = ALL[name].sniff(Path(f"nowhere/a.{ending}"), start + data)
+        assert guess is None or 0 < guess.confidence <= 1
+
+
+def test_what_a_format_cannot_do_is_said(human, tmp_path):
+    deaf = replace(ALL["pts"], read=None, write=None, write_back=None)
+
+    with pytest.raises(FormatError, match="does not read it"):
+        read(deaf, tmp_path, human.scheme, False)
+    with pytest.raises(FormatError, match="does not write it"):
+        write(deaf, human, tmp_path / "out")
+    with pytest.raises(FormatError, match="cannot write back into format pts"):
+        write_back(deaf, tmp_path, human, human, tmp_path / "out")
+    with pytest.raises(UnknownName, match=f"unknown format 'coco'; known: {', '.join(sorted(FORMATS))}"):
+        format_named("coco")
+
+
+def test_losses_are_counted_by_kind_with_the_first_example():
+    losses = Losses()
+
+    losses.add("colour", 2, "a.jpg")
+    losses.add("size", 1, "b.jpg")
+    losses.add("colour", 3, "c.jpg")
+
+    assert list(map(str, losses)) == ["lost: colour (5; the first: a.jpg)", "lost: size (1; the first: b.jpg)"]
+
+
+@pytest.mark.parametrize("name", READ_AND_WRITTEN)
+def test_text_in_another_encoding_is_refused(name, human, tmp_path):
+    write(ALL[name], human, tmp_path / "out")
+    for path in [tmp_path / "out", *tmp_path.joinpath("out").rglob("*")]:
+        if path.is_file():
+            path.write_bytes(b"\xff\xfe\x00\x01" * 9)
+
+    with pytest.raises(FormatError, match="UTF-16 or UTF-32 text; save it as UTF-8"):
+        list(read(ALL[name], tmp_path / "out", human.scheme, False).parts)

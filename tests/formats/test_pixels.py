@@ -1,0 +1,35 @@
+"""Half pixels: once, and the same on the way back."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from hypothesis.extra.numpy import arrays
+
+from lmk.annotations import FAR, UNIT
+from lmk.formats.pixels import OFFSETS, from_ours, to_ours
+
+steps = st.integers(-int(FAR / UNIT), int(FAR / UNIT))
+
+
+@pytest.mark.parametrize("origin", OFFSETS)
+@given(steps=arrays(np.int64, (3, 2), elements=steps))
+def test_the_way_there_and_back_is_exact_in_both_directions(origin, steps):
+    points = steps * UNIT
+
+    np.testing.assert_array_equal(to_ours(from_ours(points, origin), origin), points)
+    np.testing.assert_array_equal(from_ours(to_ours(points, origin), origin), points)
+
+
+@pytest.mark.parametrize(("origin", "number"), [("centre", 0.0), ("one", 1.0), ("corner", 0.5)])
+def test_the_centre_of_the_top_left_pixel_is_our_origin(origin, number):
+    np.testing.assert_array_equal(to_ours(np.array([[number, number + 7]]), origin), [[0, 7]])
+    np.testing.assert_array_equal(from_ours(np.array([[0.0, 7.0]]), origin), [[number, number + 7]])
+
+
+@pytest.mark.parametrize("origin", OFFSETS)
+def test_a_missing_point_stays_missing(origin):
+    assert np.isnan(to_ours(np.array([np.nan]), origin)).all()
+    assert np.isnan(from_ours(np.array([np.nan]), origin)).all()
