@@ -87,7 +87,7 @@ def by_part(questions: Questions, iteration: str, by: str | None) -> list[dict[s
     key = BY[by] if by else "'all'"
     order = "min(landmark), part" if by == "landmark" else "part"
     columns = ", ".join(f"{formula} AS {name}" for name, formula in _MEANS.items())
-    where = f"iteration = ? AND searched AND NOT swapped AND drift IS NOT NULL AND {key} IS NOT NULL"
+    where = f"iteration = ? AND counted AND {key} IS NOT NULL"
     table = questions.ask(
         f"""
         SELECT {key} AS part, count(*) AS points, {columns}

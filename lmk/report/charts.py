@@ -136,7 +136,7 @@ def _shape(questions: Questions, scheme: LandmarkScheme, last: str) -> Any:
         SELECT landmark, name, count(*) AS points, avg(drift) AS px, avg(percent) AS percent,
                avg(dx / box) AS x, avg(dy / box) AS y,
                var_samp(dx / box) AS xx, covar_samp(dx / box, dy / box) AS xy, var_samp(dy / box) AS yy
-        FROM points WHERE iteration = ? AND searched AND NOT swapped AND drift IS NOT NULL
+        FROM points WHERE iteration = ? AND counted
         GROUP BY landmark, name ORDER BY landmark
         """,
         [last],
@@ -192,7 +192,7 @@ def _strip(questions: Questions) -> Any:
     table = questions.ask(
         """
         SELECT iteration, landmark, name, avg(percent) AS percent, avg(step) AS step
-        FROM points WHERE searched AND NOT swapped AND drift IS NOT NULL
+        FROM points WHERE counted
         GROUP BY ALL ORDER BY iteration, landmark
         """
     ).round({"percent": 4, "step": 4})
@@ -217,7 +217,7 @@ def _scatter(questions: Questions, last: str) -> Any:
     table = questions.ask(
         f"""
         SELECT name, image, round(100 * along / box, 3) AS along, round(100 * across / box, 3) AS across
-        FROM points WHERE iteration = ? AND searched AND NOT swapped AND along IS NOT NULL
+        FROM points WHERE iteration = ? AND counted AND along IS NOT NULL
         ORDER BY hash(image || instance || '/' || landmark) LIMIT {DOTS}
         """,
         [last],
@@ -238,7 +238,7 @@ def _scatter(questions: Questions, last: str) -> Any:
 
 
 def _histogram(questions: Questions, last: str) -> Any:
-    where = "iteration = ? AND searched AND NOT swapped AND drift IS NOT NULL"
+    where = "iteration = ? AND counted"
     [(top,)] = questions.rows(f"SELECT quantile_cont(percent, 0.995) FROM points WHERE {where}", [last])
     if not top:
         return None

@@ -1,17 +1,14 @@
-"""The audit's numbers, against their definitions written out; gates; decisions in bulk."""
+"""The audit's numbers, against their definitions written out; decisions in bulk."""
 
 from __future__ import annotations
-
-import contextlib
 
 import numpy as np
 import pytest
 
 from lmk.audit.numbers import audit, format_audit, sentence
-from lmk.errors import DataError, GateBroken, QueryError, UnknownName
+from lmk.errors import DataError, UnknownName
 from lmk.history import ledger
 from lmk.history.decisions import decide, format_decided
-from lmk.history.gates import judge, stop_if_broken
 from lmk.history.sql import asking
 from lmk.scheme import load_scheme
 from lmk.store import read_annotations
@@ -132,32 +129,6 @@ def test_findings_in_words(what, direction, size, said):
     assert sentence({**row, "t": 5.0, "p": 0.0}).startswith(said)
 
 
-@pytest.mark.parametrize(
-    ("gate", "is_broken", "points"),
-    [
-        ("drift > 1000", False, 0),
-        ("drift > 0", True, COUNT * SCHEME.size),
-        ("avg(drift) > 1000", False, None),
-        ("avg(drift) > 0.1 -- px", True, None),
-        ("SELECT count(*) > 5 FROM instances", True, None),
-        ("with n as (select count(*) as c from points) select c < 5 from n", False, None),
-    ],
-)
-def test_a_gate_is_a_condition_on_points_on_all_of_them_or_a_whole_question(paths, gate, is_broken, points):
-    with asking(paths) as questions:
-        [verdict] = judge(questions, {"mine": gate}, "i02")
-
-    assert (verdict.broken, verdict.points) == (is_broken, points)
-    with pytest.raises(GateBroken, match="gate mine broken") if is_broken else contextlib.nullcontext():
-        stop_if_broken([verdict])
-
-
-@pytest.mark.parametrize("gate", ["drifft > 1", "avg(drift) > x", "drift > 1; DROP TABLE points", ""])
-def test_a_gate_that_cannot_be_asked_is_named(paths, gate):
-    with asking(paths) as questions, pytest.raises(QueryError, match="gate mine"):
-        judge(questions, {"mine": gate}, "i02")
-
-
 def test_decisions_are_on_the_points_that_meet_a_condition(paths):
     last = read_annotations(paths.annotations("i02"))
 
@@ -201,21 +172,6 @@ def test_what_holds_can_be_asked(paths):
 
     assert rules == [("accept", "i01", "me", 16), ("refined", "i02", None, COUNT * 7), ("revert", "i02", "you", 8)]
     np.testing.assert_array_equal(held, labels.points.reshape(-1, 2))
-
-
-def test_a_gate_does_not_count_points_that_somebody_has_decided_on(paths):
-    gates = {"far": "drift > 0", "whole": "(SELECT count(*) > 0 FROM points WHERE drift > 0 AND NOT decided)"}
-    with asking(paths) as questions:
-        assert [verdict.broken for verdict in judge(questions, gates, "i02")] == [True, True]
-
-    decide(paths, "revert", "landmark < 3", None, "me", None, dry_run=False)
-    with asking(paths) as questions:
-        [far, _] = judge(questions, gates, "i02")
-    assert far.points == COUNT * 5
-    decide(paths, "accept", "landmark >= 3", None, "me", None, dry_run=False)
-
-    with asking(paths) as questions:
-        assert [verdict.broken for verdict in judge(questions, {"far": "drift > 0"}, "i02")] == [False]
 
 
 def test_instances_whose_sides_were_exchanged_are_left_out_of_the_means(tmp_path):
