@@ -49,7 +49,7 @@ def _clean(human: AnnotationSet, images: Path, truth: AnnotationSet | None, para
     paths = Workspace(out)
     verdict = enforce(human, params.validation, name="i00", docs=paths.data_docs("i00"), rejected=paths.rejected)
     _keep(human, paths)
-    write_json(verdict, paths.verdict("i00"))
+    write_json(verdict.as_json(), paths.verdict("i00"))
     # As it is stored, so that what follows is to the last bit what the pipeline makes of it.
     human = read_annotations(paths.annotations("i00"))
     crops = cut_crops(human, images, params.model.input_size)

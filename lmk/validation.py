@@ -2,7 +2,7 @@
 
 Great Expectations judges, on a table of the points with computed columns beside the stored ones: how far a point lies
 outside its image, how far beyond the search's reach it has moved.  It is fast as long as it only counts, so offenders
-are listed here, by the same limits.  A verdict is a plain dict without times or random ids; the pages that Great
+are listed here, by the same limits.  A verdict has no times or random ids in it; the pages that Great
 Expectations draws have both (and link style sheets on the web), which is why a plain summary lies beside them.
 
 Nothing else imports `great_expectations`, and importing it takes seconds: import this module inside a command.
@@ -13,7 +13,7 @@ from __future__ import annotations
 import html
 from collections.abc import Sequence
 from contextlib import nullcontext
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -30,9 +30,9 @@ from numpy.typing import NDArray
 from lmk.annotations import COLUMNS, EVIDENCE, KEYS, OPTIONAL, SPLITS, AnnotationSet
 from lmk.config import ValidationParams
 from lmk.errors import ValidationFailed
+from lmk.provenance import Provenance
 from lmk.store import replacing, write_annotations, write_json, write_text
 
-Verdict = dict[str, Any]
 Numbers = NDArray[np.float64]
 
 SHOWN = 5  # offenders that a verdict lists for each check
@@ -44,6 +44,46 @@ _EXPLAINING = ["prior_cost", "chi2", "peak", "spread", "at_edge"]
 _STORED = 1 / 64  # pixels that a distance between two points may change by being stored
 _SOURCE = "correct the source and ingest it again"
 _SEARCH = "no search ends like this: do that iteration again, and report it if that does not help"
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What came of one check."""
+
+    check: str
+    success: bool
+    failed: int  # rows that break it
+    first: list[str]  # of these, in words
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """What the gate says of a set."""
+
+    success: bool
+    points: int  # that are labelled
+    instances: int
+    checks: list[Outcome]
+
+    @property
+    def broken(self) -> list[Outcome]:
+        """The checks that failed."""
+        return [outcome for outcome in self.checks if not outcome.success]
+
+    def as_json(self) -> dict[str, Any]:
+        """For the file that later stages wait for."""
+        return asdict(self)
+
+    def __str__(self) -> str:
+        """For people, one line a check."""
+        lines = [
+            f"{'accepted' if self.success else 'rejected'}: {self.points} labelled points of {self.instances} instances"
+        ]
+        for outcome in self.checks:
+            lines.append(f"  {'ok  ' if outcome.success else 'FAIL'}  {outcome.check}")
+            lines += [f"          {offender}" for offender in outcome.first]
+            lines += [f"          … {outcome.failed} in all"] * (outcome.failed > len(outcome.first))
+        return "\n".join(lines) + "\n"
 
 
 @dataclass(frozen=True)
@@ -93,9 +133,6 @@ def validate(
         docs: folder for pages about the verdict, replaced as a whole; `summary.html` there needs nothing from the web.
         observed: for a refined set, the one that its search started from.
         reach: the farthest that the search moves a point, pixels of a 256-pixel heatmap: half the window's diagonal.
-
-    Returns:
-        {"success", "points" (labelled), "instances", "checks": [{"check", "success", "failed", "first"}]}.
     """
     return _judge(annotations, params, docs, observed, reach)[0]
 
@@ -121,28 +158,15 @@ def enforce(
             (rejected / f"{name}.{suffix}").unlink(missing_ok=True)
         return verdict
     _keep(annotations, rejected / f"{name}.parquet")
-    write_json(verdict, rejected / f"{name}.json")
-    write_text(f"{name}: {as_text(verdict)}", rejected / f"{name}.txt")
-    failed = [entry for entry in verdict["checks"] if not entry["success"]]
-    first = " ".join(failed[0]["first"][0].split())
-    more = f"; {len(failed) - 1} more rules are broken" if len(failed) > 1 else ""
+    write_json(verdict.as_json(), rejected / f"{name}.json")
+    write_text(f"{name}: {verdict}", rejected / f"{name}.txt")
+    failed, *others = verdict.broken
+    first = " ".join(failed.first[0].split())
+    more = f"; {len(others)} more rules are broken" if others else ""
     raise ValidationFailed(
-        f"{name} is rejected: it breaks {failed[0]['failed']} times the rule that {worst.says}, first {first}{more}; "
+        f"{name} is rejected: it breaks {failed.failed} times the rule that {worst.says}, first {first}{more}; "
         f"it is kept as {rejected / name}.parquet, the verdict beside it as {name}.txt; {worst.mend}"
     )
-
-
-def as_text(verdict: Verdict) -> str:
-    """The verdict for people, one line a check."""
-    lines = [
-        f"{'accepted' if verdict['success'] else 'rejected'}: {verdict['points']} labelled points "
-        f"of {verdict['instances']} instances"
-    ]
-    for entry in verdict["checks"]:
-        lines.append(f"  {'ok  ' if entry['success'] else 'FAIL'}  {entry['check']}")
-        lines += [f"          {offender}" for offender in entry["first"]]
-        lines += [f"          … {entry['failed']} in all"] * (entry["failed"] > len(entry["first"]))
-    return "\n".join(lines) + "\n"
 
 
 def _judge(
@@ -156,24 +180,23 @@ def _judge(
     with nullcontext() if docs is None else replacing(docs) as site:
         context = _context(site)
         checks = [Check("a set has the columns and rows that it should", "fits", "{found}, not {wanted}", low=1)]
-        entries = _run(context, "whole", _table_of_columns(annotations, observed), ["part"], checks)
+        outcomes = _run(context, "whole", _table_of_columns(annotations, observed), ["part"], checks)
         points = instances = 0
-        if entries[0]["success"]:  # the other checks would only stumble over what is missing
+        if outcomes[0].success:  # the other checks would only stumble over what is missing
             frame = _table_of_points(annotations, observed, reach)
             of_points = _checks_of_points(annotations, params, with_images=bool(frame["known"].any()))
             of_points += _checks_of_search(annotations, reach) if observed is not None else []
             checks += of_points
-            entries += _run(context, "points", frame, KEYS, of_points)
+            outcomes += _run(context, "points", frame, KEYS, of_points)
             points, instances = int((frame["visibility"] > 0).sum()), int(frame["which"].nunique())
-        success = all(entry["success"] for entry in entries)
-        verdict = {"success": success, "points": points, "instances": instances, "checks": entries}
+        verdict = Verdict(all(outcome.success for outcome in outcomes), points, instances, outcomes)
         if site is not None:
             context.build_data_docs()
-            text = as_text(verdict)
+            text = str(verdict)
             page = f'<!doctype html><meta charset="utf-8"><title>Validation</title><pre>{html.escape(text)}</pre>\n'
             (site / "summary.txt").write_text(text, encoding="utf-8")
             (site / "summary.html").write_text(page, encoding="utf-8")
-    return verdict, next((check for check, entry in zip(checks, entries, strict=True) if not entry["success"]), None)
+    return verdict, next((check for check, outcome in zip(checks, outcomes, strict=True) if not outcome.success), None)
 
 
 def _checks_of_points(annotations: AnnotationSet, params: ValidationParams, *, with_images: bool) -> list[Check]:
@@ -220,7 +243,7 @@ def _checks_of_search(annotations: AnnotationSet, reach: float | None) -> list[C
     if reach is not None:
         window = "points of train move no further than the search's window allows"
         checks.append(Check(window, "too_far", moved + ", {allowed:.2f} allowed", high=0, mend=_SEARCH))
-    if annotations.provenance.get("refiner") == "align" or any(name in annotations.table for name in EVIDENCE):
+    if Provenance.of(annotations.provenance).refiner == "align" or any(name in annotations.table for name in EVIDENCE):
         checks.append(Check("labelled points of train have their evidence", "unexplained", empty, high=0, mend=_SEARCH))
     return checks
 
@@ -338,10 +361,8 @@ def _context(site: Path | None) -> Any:
     return gx.get_context(project_config=config, mode="ephemeral")
 
 
-def _run(
-    context: Any, name: str, frame: pd.DataFrame, label: Sequence[str], checks: Sequence[Check]
-) -> list[dict[str, Any]]:
-    """Let Great Expectations judge a table; one entry of the verdict for each check."""
+def _run(context: Any, name: str, frame: pd.DataFrame, label: Sequence[str], checks: Sequence[Check]) -> list[Outcome]:
+    """Let Great Expectations judge a table; one outcome for each check."""
     batch = context.data_sources.add_pandas(name).add_dataframe_asset(name).add_batch_definition_whole_dataframe(name)
     suite = context.suites.add(gx.ExpectationSuite(name, expectations=[check.expectation() for check in checks]))
     definition = context.validation_definitions.add(gx.ValidationDefinition(name=name, data=batch, suite=suite))
@@ -349,10 +370,10 @@ def _run(
     form = {"result_format": "BASIC", "partial_unexpected_count": 0}
     results = definition.run(batch_parameters={"dataframe": frame}, result_format=form).results
     by_check = {result.expectation_config.meta["check"]: result for result in results}
-    return [_entry(check, by_check[check.says], frame, label) for check in checks]
+    return [_outcome(check, by_check[check.says], frame, label) for check in checks]
 
 
-def _entry(check: Check, result: Any, frame: pd.DataFrame, label: Sequence[str]) -> dict[str, Any]:
+def _outcome(check: Check, result: Any, frame: pd.DataFrame, label: Sequence[str]) -> Outcome:
     broken = frame[:0] if result.success else check.broken(frame)
     failed = result.result.get("unexpected_count")
     if failed != len(broken):
@@ -361,7 +382,7 @@ def _entry(check: Check, result: Any, frame: pd.DataFrame, label: Sequence[str])
     whole = {str(name): shown[name].astype("Int64") for name in shown if _kind(shown[name]) == "whole number"}
     rows: list[Any] = shown.assign(**whole).to_dict("records")
     first = [f"{' '.join(str(row[key]) for key in label)}: {check.shows.format(**row)}" for row in rows]
-    return {"check": check.says, "success": bool(result.success), "failed": int(failed), "first": first}
+    return Outcome(check.says, bool(result.success), int(failed), first)
 
 
 def _keep(annotations: AnnotationSet, path: Path) -> None:

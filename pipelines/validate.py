@@ -12,4 +12,4 @@ def validate(validation: ValidationParams, paths: Paths) -> None:
     """Check i00; write the verdict that later stages wait for."""
     human = read_annotations(paths.annotations("i00"))
     verdict = enforce(human, validation, name="i00", docs=paths.data_docs("i00"), rejected=paths.rejected)
-    write_json(verdict, paths.verdict("i00"))
+    write_json(verdict.as_json(), paths.verdict("i00"))
