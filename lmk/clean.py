@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
-from typing import Any
 
 from lmk.annotations import AnnotationSet
 from lmk.audit.numbers import audited
 from lmk.config import Params
-from lmk.console import Progress
+from lmk.console import Progress, warn
 from lmk.crops import cut_crops
 from lmk.errors import DataError
 from lmk.evaluation import label_metrics
@@ -80,17 +79,16 @@ def _clean(human: AnnotationSet, images: Path, truth: AnnotationSet | None, para
         )
     paths.forget_others(params.refine)
     sets = paths.read_chain(params.refine)
-    metrics: dict[str, Any] = {}
+    metrics = label_metrics(sets, truth, params.evaluation) if truth is not None else None
     remove(paths.metrics)
-    if truth is not None:
-        metrics = label_metrics(sets, truth, params.evaluation)
-        write_json(metrics, paths.metrics)
+    if metrics is not None:
+        write_json(metrics.as_json(), paths.metrics)
     write_annotations(accepted(sets[params.refine.last], paths.decisions), paths.labels)
-    found, verdicts = audited(paths, params.refine.chain(), params.audit.gates)
-    write_json(found, paths.audit)
-    for gate in verdicts:
-        if gate.broken:
-            print(f"{gate}; `lmk audit {out}` says more", file=sys.stderr)
+    found = audited(paths, params.refine.chain(), params.audit.gates)
+    write_json(found.as_json(), paths.audit)
+    for gate in found.gates or ():
+        if gate.broken or gate.unjudged:
+            warn(f"{gate}; `lmk audit {out}` says more")
     write_report(paths, params.refine.chain(), found, images, metrics)
     return paths
 

@@ -17,7 +17,7 @@ from pipelines.deps import imported_names, modules
 
 # Inner rooms first: a room may import those before it, and itself.
 ROOMS = [
-    ["lmk", "lmk.errors", "lmk.console", "lmk.schemes", "lmk.profiles", "lmk.provenance"],
+    ["lmk", "lmk.errors", "lmk.console", "lmk.schemes", "lmk.profiles", "lmk.provenance", "lmk.records"],
     ["lmk.kernels"],
     ["lmk.scheme", "lmk.config"],
     ["lmk.annotations"],

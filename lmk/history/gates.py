@@ -68,7 +68,8 @@ def judge(questions: Questions, gates: Mapping[str, str], iteration: str) -> lis
 
 def _judge(questions: Questions, name: str, text: str, iteration: str) -> Verdict:
     try:
-        points, met = None, False
+        points: int | None = None
+        met: Any = False
         if _WHOLE.match(text):
             rows = questions.rows(text)
             met = rows[0][0] if rows and rows[0] else False
@@ -81,7 +82,7 @@ def _judge(questions: Questions, name: str, text: str, iteration: str) -> Verdic
             [(asked, judged, points)] = questions.rows(
                 f"SELECT count(*), count(met), count(*) FILTER (WHERE met) FROM ({met_by})", [iteration], text
             )
-            met = points > 0 if judged or not asked else None
+            met = bool(points) if judged or not asked else None
         if met is None:
             return Verdict(name, text, False, None, _why_null(questions, text, iteration))
         return Verdict(name, text, bool(met), points)

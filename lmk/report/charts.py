@@ -5,6 +5,7 @@ Altair writes them and checks them; the page draws them with the Vega that Altai
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import altair as alt
@@ -12,8 +13,10 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from lmk.audit.results import Numbers
 from lmk.history.sql import Questions
 from lmk.kernels.shape import mean_shape
+from lmk.report.measures import LabelRow
 from lmk.scheme import LandmarkScheme
 
 Floats = NDArray[np.float64]
@@ -41,7 +44,7 @@ _QUIET = {
 
 
 def charts(
-    questions: Questions, scheme: LandmarkScheme, iterations: list[dict[str, Any]], errors: list[dict[str, Any]]
+    questions: Questions, scheme: LandmarkScheme, iterations: Sequence[Numbers], errors: Sequence[LabelRow]
 ) -> dict[str, dict[str, Any]]:
     """All charts by the place on the page that they belong to; none where nothing moved.
 
@@ -49,11 +52,11 @@ def charts(
         questions: the table of all iterations.
         scheme: of the sets.
         iterations: as `audit` found them.
-        errors: name and nme of each iteration against the truth, where it is known.
+        errors: of the iterations' labels against the truth, where it is known.
     """
-    if not any(row["points"] for row in iterations):
+    if not any(row.points for row in iterations):
         return {}
-    last = iterations[-1]["iteration"]
+    last = iterations[-1].iteration
     made = {
         "drift": _over_iterations(iterations),
         "settling": _settling(iterations),
@@ -72,11 +75,11 @@ def _finished(chart: Any) -> dict[str, Any]:
     return found
 
 
-def _over_iterations(rows: list[dict[str, Any]]) -> Any:
+def _over_iterations(rows: Sequence[Numbers]) -> Any:
     titles = {"mean": "mean", "median": "median", "p95": "95th percentile"}
     table = pd.DataFrame(
         [
-            {"iteration": row["iteration"], "which": title, "px": row[name]}
+            {"iteration": row.iteration, "which": title, "px": getattr(row, name)}
             for row in rows
             for name, title in titles.items()
         ]
@@ -84,13 +87,13 @@ def _over_iterations(rows: list[dict[str, Any]]) -> Any:
     return _lines(table, "px", "distance to the human label, px", list(titles.values()))
 
 
-def _settling(rows: list[dict[str, Any]]) -> Any:
-    table = pd.DataFrame([{"iteration": row["iteration"], "which": "mean step", "px": row["step"]} for row in rows])
+def _settling(rows: Sequence[Numbers]) -> Any:
+    table = pd.DataFrame([{"iteration": row.iteration, "which": "mean step", "px": row.step} for row in rows])
     return _lines(table, "px", "distance to the iteration before, px", ["mean step"])
 
 
-def _errors(rows: list[dict[str, Any]]) -> Any:
-    table = pd.DataFrame([{"iteration": row["name"], "which": "label error", "%": row["nme"]} for row in rows])
+def _errors(rows: Sequence[LabelRow]) -> Any:
+    table = pd.DataFrame([{"iteration": row.name, "which": "label error", "%": row.nme} for row in rows])
     return _lines(table, "%", "error against the truth, %", ["label error"])
 
 
