@@ -21,7 +21,7 @@ _HINTS = {
 
 def warn(message: str) -> None:
     """Say on one line what somebody should know, while the work goes on."""
-    print(f"lmk: warning: {message}", file=sys.stderr, flush=True)
+    print(f"warning: {message}", file=sys.stderr, flush=True)
 
 
 class Progress:
