@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
-from typing import Any
 
 from lmk.annotations import AnnotationSet
 from lmk.audit.numbers import audited
 from lmk.config import Params
-from lmk.console import Progress
+from lmk.console import Progress, warn
 from lmk.errors import DataError
 from lmk.evaluation import label_metrics
 from lmk.history.ledger import accepted
@@ -22,7 +21,7 @@ from lmk.store import alone, remove, write_annotations, write_json
 from lmk.training.fit import fit
 from lmk.training.recipe import Job, Recipe
 from lmk.truth import read_truth
-from lmk.validation import enforce
+from lmk.validation import Place, enforce
 from lmk.workspace import Workspace
 
 
@@ -47,9 +46,9 @@ def clean(source: Path, params: Params, out: Path) -> Workspace:
 
 def _clean(human: AnnotationSet, images: Path, truth: AnnotationSet | None, params: Params, out: Path) -> Workspace:
     paths = Workspace(out)
-    verdict = enforce(human, params.validation, name="i00", docs=paths.data_docs("i00"), rejected=paths.rejected)
+    verdict = enforce(human, params.validation, Place("i00", paths.rejected, paths.data_docs("i00")))
     _keep(human, paths)
-    write_json(verdict, paths.verdict("i00"))
+    write_json(verdict.as_json(), paths.verdict("i00"))
     recipe = Recipe(params.model, params.training, params.augmentation)
     remove(fit(recipe, Job(paths.annotations("i00"), images, paths.model("i00"), paths.work, "baseline")))
     for name in params.refine.chain()[1:]:
@@ -57,17 +56,16 @@ def _clean(human: AnnotationSet, images: Path, truth: AnnotationSet | None, para
         run_iteration(name, iteration, images, Method.of(params, iteration), paths)
     paths.forget_others(params.refine)
     sets = paths.read_chain(params.refine)
-    metrics: dict[str, Any] = {}
+    metrics = label_metrics(sets, truth, params.evaluation) if truth is not None else None
     remove(paths.metrics)
-    if truth is not None:
-        metrics = label_metrics(sets, truth, params.evaluation)
-        write_json(metrics, paths.metrics)
+    if metrics is not None:
+        write_json(metrics.as_json(), paths.metrics)
     write_annotations(accepted(sets[params.refine.last], paths.decisions), paths.labels)
-    found, verdicts = audited(paths, params.refine.chain(), params.audit.gates)
-    write_json(found, paths.audit)
-    for gate in verdicts:
-        if gate.broken:
-            print(f"{gate}; `lmk audit {out}` says more", file=sys.stderr)
+    found = audited(paths, params.refine.chain(), params.audit.gates)
+    write_json(found.as_json(), paths.audit)
+    for gate in found.gates or ():
+        if gate.broken or gate.unjudged:
+            warn(f"{gate}; `lmk audit {out}` says more")
     write_report(paths, params.refine.chain(), found, images, metrics)
     return paths
 

@@ -73,7 +73,7 @@ def _ingest(arguments: argparse.Namespace) -> None:
     from lmk.ingest import ingest
     from lmk.scheme import load_scheme
     from lmk.store import write_annotations
-    from lmk.validation import enforce
+    from lmk.validation import Place, enforce
 
     params = _load(arguments)
     scheme = load_scheme(params.data.scheme)
@@ -86,17 +86,17 @@ def _ingest(arguments: argparse.Namespace) -> None:
         Progress("reading labels", "images"),
     )
     out: Path = arguments.output
-    enforce(annotations, params.validation, name=out.stem, docs=None, rejected=out.parent / "rejected")
+    enforce(annotations, params.validation, Place(out.stem, out.parent / "rejected"))
     write_annotations(annotations, out)
     print(f"{out}: {annotations.describe()}")
 
 
 def _clean(arguments: argparse.Namespace) -> None:
-    from lmk.audit.drift import format_log, log_rows
+    from lmk.audit.log import format_log, log_rows
     from lmk.clean import clean
 
     paths = clean(arguments.source, _load(arguments), arguments.out)
-    print(format_log(log_rows(paths.read_all())))
+    print(format_log(log_rows(paths)))
     print(f"report: {paths.report}")
 
 
@@ -148,9 +148,9 @@ def _train(arguments: argparse.Namespace) -> None:
 
 def _refine(arguments: argparse.Namespace) -> None:
     from lmk.errors import UnknownName
-    from lmk.refine.iteration import Round, observed_by, reach, search_labels
+    from lmk.refine.iteration import Round, held_against, search_labels
     from lmk.store import read_annotations, write_annotations
-    from lmk.validation import enforce
+    from lmk.validation import Place, enforce
 
     params = _load(arguments)
     before = read_annotations(arguments.set)
@@ -162,16 +162,14 @@ def _refine(arguments: argparse.Namespace) -> None:
     human, out = arguments.human or arguments.set, arguments.output
     this = Round(f"i{number + 1:02d}", f"i{number:02d}", human, arguments.set, arguments.model, images)
     refined = search_labels(this, refiner, params.alternation)
-    enforce(
-        refined, params.validation, None, rejected=out.parent / "rejected", name=out.stem,
-        observed=observed_by(refiner, this), reach=reach(refined, refiner),
-    )  # fmt: skip
+    enforce(refined, params.validation, Place(out.stem, out.parent / "rejected"), held_against(refined, refiner, this))
     write_annotations(refined, out)
     print(f"{out}: iteration {number + 1}; see what moved: lmk diff {arguments.set} {out}")
 
 
 def _evaluate(arguments: argparse.Namespace) -> None:
-    from lmk.evaluation import aligned_with, label_table, model_tables
+    from lmk.evaluation import aligned_with, measure_labels, measure_network
+    from lmk.records import ALL, DETECTOR, HUMAN, Subject, label_table, model_tables
     from lmk.store import read_annotations
     from lmk.truth import read_truth
 
@@ -181,7 +179,8 @@ def _evaluate(arguments: argparse.Namespace) -> None:
     if arguments.model is None:
         if truth is None:
             raise DataError("nothing to measure against: name --truth FILE, or a --model and its --images DIR")
-        print(json.dumps(label_table(labels, truth, params.evaluation.failure), indent=2))
+        found = measure_labels(arguments.set.stem, labels, truth, params.evaluation.failure)
+        print(json.dumps(label_table(found), indent=2))
         return
     if arguments.images is None:
         raise DataError(f"--model {arguments.model}: name the folder of the images too, with --images DIR")
@@ -190,7 +189,9 @@ def _evaluate(arguments: argparse.Namespace) -> None:
         raise DataError(f"{arguments.set}: no instances in split {arguments.split}; choose another with --split")
     known = aligned_with(truth, chosen) if truth else None
     points = _predictions(arguments.model, chosen, arguments.images)
-    print(json.dumps(model_tables(points, chosen, known, arguments.split, params.evaluation.failure), indent=2))
+    subject = Subject(DETECTOR, None, arguments.set.stem, arguments.split, HUMAN, ALL)
+    found = measure_network(points, chosen, known, subject, params.evaluation.failure)
+    print(json.dumps(model_tables(found), indent=2))
 
 
 def _predictions(model: Path, chosen: AnnotationSet, images: Path) -> NDArray[np.float64]:
@@ -215,16 +216,21 @@ def _export(arguments: argparse.Namespace) -> None:
 
 def _audit(arguments: argparse.Namespace) -> None:
     from lmk.audit.numbers import audited, format_audit
-    from lmk.history.gates import stop_if_broken
+    from lmk.console import warn
+    from lmk.history.gates import counted, stop_if_broken
     from lmk.workspace import Workspace
 
     paths = Workspace(arguments.dir)
     gates = {**_load(arguments).audit.gates, **{text: text for text in arguments.fail_on}}
-    found, verdicts = audited(paths, list(paths.files()), gates, arguments.by)
-    print(json.dumps(found, indent=2) if arguments.json else f"{format_audit(found)}\n")
+    found = audited(paths, list(paths.files()), gates, arguments.by)
+    verdicts = found.gates or ()
+    print(json.dumps(found.as_json(), indent=2) if arguments.json else f"{format_audit(found)}\n")
+    for verdict in verdicts:
+        if verdict.unjudged:
+            warn(str(verdict))
     stop_if_broken(verdicts)
     if not arguments.json:
-        print(f"{len(verdicts)} gates hold")
+        print(counted(verdicts))
 
 
 def _query(arguments: argparse.Namespace) -> None:
@@ -269,11 +275,11 @@ def _labels(arguments: argparse.Namespace) -> None:
 
 
 def _log(arguments: argparse.Namespace) -> None:
-    from lmk.audit.drift import format_log, log_rows
+    from lmk.audit.log import format_log, log_rows
     from lmk.workspace import Workspace
 
-    rows = log_rows(Workspace(arguments.dir).read_all())
-    print(json.dumps(rows, indent=2) if arguments.json else format_log(rows))
+    rows = log_rows(Workspace(arguments.dir))
+    print(json.dumps([row.as_json() for row in rows], indent=2) if arguments.json else format_log(rows))
 
 
 def _suspects(arguments: argparse.Namespace) -> None:
@@ -324,7 +330,7 @@ def _diff(arguments: argparse.Namespace) -> None:
     from lmk.store import read_annotations
 
     result = compare(read_annotations(arguments.a), read_annotations(arguments.b))
-    print(json.dumps(result, indent=2) if arguments.json else format_compare(result))
+    print(json.dumps(result.as_json(), indent=2) if arguments.json else format_compare(result))
 
 
 def _elsewhere(output: Path, iterations: Path) -> None:

@@ -19,6 +19,11 @@ _HINTS = {
 }
 
 
+def warn(message: str) -> None:
+    """Say on one line what somebody should know, while the work goes on."""
+    print(f"warning: {message}", file=sys.stderr, flush=True)
+
+
 class Progress:
     """Call it with (done, total) and, where there is one, a note; it says how fast it goes and what time is left."""
 

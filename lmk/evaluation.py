@@ -1,4 +1,4 @@
-"""Predictions or labels against a reference: the tables of numbers that people compare.
+"""Predictions or labels against a reference: the numbers that people compare, as records (see lmk/records.py).
 
 Every number is named with what it is divided by.  Points that the truth marks as gross errors of the annotator are left
 out of the headline and reported apart: they are to be found, not averaged.
@@ -7,6 +7,7 @@ out of the headline and reported apart: they are to be found, not averaged.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from dataclasses import asdict, replace
 from typing import Any
 
 import numpy as np
@@ -18,6 +19,19 @@ from lmk.columns import Words
 from lmk.config import EvaluationParams
 from lmk.errors import DataError, UnknownName
 from lmk.kernels.metrics import bounds_side, ced, group_distance, instance_errors, point_errors, summary
+from lmk.records import (
+    DETECTOR,
+    DOWNSTREAM,
+    GROSS,
+    HUMAN,
+    LABELS,
+    MEASURED_ON,
+    SOUND,
+    TRUTH,
+    Measure,
+    Metrics,
+    Subject,
+)
 
 Floats = NDArray[np.float64]
 ALWAYS = ("box", "image")  # normalisers that need no scheme
@@ -40,33 +54,49 @@ def check_normaliser(name: str, known: Iterable[str], scheme: str) -> None:
         raise UnknownName(f"normaliser of scheme {scheme}", name, known)
 
 
-def error_table(
-    points: Floats, reference: AnnotationSet, failure: float, counts: NDArray[np.bool_] | None = None
-) -> dict[str, Any]:
+def measure_points(
+    points: Floats, reference: AnnotationSet, subject: Subject, failure: float, counts: NDArray[np.bool_] | None = None
+) -> list[Measure]:
     """Errors under each normaliser, in % of it.
 
     Args:
         points: (N, K, 2), instances in the order of the reference.
+        reference: where they should be.
+        subject: whose points they are.
         failure: threshold in %, of the failure rate and the AUC.
         counts: (N, K) which points count; all without it.
     """
-    errors = point_errors(points, reference.points)
-    if counts is not None:
-        errors = np.where(counts, errors, np.nan)
-    table: dict[str, Any] = {"points": int(np.isfinite(errors).sum()), "threshold": failure}
+    errors = _errors(points, reference, counts)
+    about = asdict(subject)
+    found = [Measure(**about, normaliser=None, metric="points", value=int(np.isfinite(errors).sum()), failure=failure)]
     for name, unit in normalisers(reference).items():
         if np.isfinite(unit).any():
-            table[name] = _rounded(summary(100 * instance_errors(errors, unit), failure))
-    return table
+            for metric, value in summary(100 * instance_errors(errors, unit), failure).items():
+                found.append(Measure(**about, normaliser=name, metric=metric, value=_rounded(value), failure=failure))
+    return found
 
 
-def label_table(labels: AnnotationSet, truth: AnnotationSet, failure: float) -> dict[str, Any]:
+def _errors(points: Floats, reference: AnnotationSet, counts: NDArray[np.bool_] | None) -> Floats:
+    errors = point_errors(points, reference.points)
+    return errors if counts is None else np.where(counts, errors, np.nan)
+
+
+def mean_error(points: Floats, reference: AnnotationSet, normaliser: str, counts: NDArray[np.bool_] | None) -> float:
+    """The mean error of the points that count in % of a normaliser, to as many digits as in every table."""
+    errors = 100 * instance_errors(_errors(points, reference, counts), normalisers(reference)[normaliser])
+    return float(_rounded(summary(errors, 100.0)["nme"]))
+
+
+def measure_labels(name: str, labels: AnnotationSet, truth: AnnotationSet, failure: float) -> list[Measure]:
     """Errors of labels against the truth on the split that is searched; gross errors of the human apart."""
-    searched = labels.in_split("train")
+    searched = labels.in_split(MEASURED_ON[LABELS])
     labels, reference = labels.select(searched), aligned_with(truth, labels).select(searched)
     gross = is_gross(reference)
-    table = error_table(labels.points, reference, failure, ~gross)
-    return {**table, "gross": error_table(labels.points, reference, failure, gross) if gross.any() else None}
+    sound = Subject(LABELS, None, name, MEASURED_ON[LABELS], TRUTH, SOUND)
+    found = measure_points(labels.points, reference, sound, failure, ~gross)
+    if gross.any():
+        found += measure_points(labels.points, reference, replace(sound, subset=GROSS), failure, gross)
+    return found
 
 
 def is_gross(truth: AnnotationSet) -> NDArray[np.bool_]:
@@ -99,40 +129,44 @@ def ced_rows(name: str, points: Floats, reference: AnnotationSet, normaliser: st
     return pd.DataFrame({"model": name, "error": thresholds, "share": ced(errors, thresholds)})
 
 
-def _rounded(values: dict[str, Any]) -> dict[str, Any]:
+def _rounded(value: Any) -> Any:
     """Six digits: what is beyond them differs between machines and makes a diff unreadable."""
-    return {name: float(f"{value:.6g}") if isinstance(value, float) else value for name, value in values.items()}
+    return float(f"{value:.6g}") if isinstance(value, float) else value
 
 
-def label_metrics(
-    sets: Mapping[str, AnnotationSet], truth: AnnotationSet | None, params: EvaluationParams
-) -> dict[str, Any]:
-    """What is known of the labels of every iteration; `labels` is empty without a truth."""
-    check_normaliser(params.normaliser, normalisers(next(iter(sets.values()))), next(iter(sets.values())).scheme.name)
-    return {
-        "headline": {"normaliser": params.normaliser, "failure": params.failure},
-        "labels": {name: label_table(labels, truth, params.failure) for name, labels in sets.items()} if truth else {},
-    }
-
-
-def model_tables(
-    points: Floats, human: AnnotationSet, truth: AnnotationSet | None, split: str, failure: float
-) -> dict[str, Any]:
-    """Errors of predictions, (N, K, 2) for all instances, on one split: against the truth and against human labels."""
-    chosen = human.in_split(split)
-    if not chosen.any():
-        return {}
-    tables = {"human": error_table(points[chosen], human.select(chosen), failure)}
+def label_metrics(sets: Mapping[str, AnnotationSet], truth: AnnotationSet | None, params: EvaluationParams) -> Metrics:
+    """What is known of the labels of every iteration; no measures without a truth."""
+    first = next(iter(sets.values()))
+    check_normaliser(params.normaliser, normalisers(first), first.scheme.name)
+    found: list[Measure] = []
     if truth is not None:
-        tables["truth"] = error_table(points[chosen], aligned_with(truth, human).select(chosen), failure)
-    return tables
+        for name, labels in sets.items():
+            found += measure_labels(name, labels, truth, params.failure)
+    return Metrics(params.normaliser, params.failure, tuple(found), networks=False)
 
 
-def format_metrics(metrics: Mapping[str, Any]) -> str:
+def measure_network(
+    points: Floats, human: AnnotationSet, truth: AnnotationSet | None, subject: Subject, failure: float
+) -> list[Measure]:
+    """Errors of predictions, (N, K, 2) for all instances, on the subject's split: against human labels and truth."""
+    chosen = human.in_split(subject.split)
+    if not chosen.any():
+        return []
+    found = measure_points(points[chosen], human.select(chosen), replace(subject, against=HUMAN), failure)
+    if truth is not None:
+        reference = aligned_with(truth, human).select(chosen)
+        found += measure_points(points[chosen], reference, replace(subject, against=TRUTH), failure)
+    return found
+
+
+def format_metrics(metrics: Metrics) -> str:
     """The numbers as a table for a terminal."""
-    unit = metrics["headline"]["normaliser"]
+    unit = metrics.normaliser
     lines = []
-    errors = {name: table.get(unit, {}).get("nme") for name, table in metrics["labels"].items()}
+    errors = {
+        name: metrics.value("nme", what=LABELS, labels=name, subset=SOUND, normaliser=unit)
+        for _, name in metrics.names(LABELS)
+    }
     if any(error is not None for error in errors.values()):
         first = errors["i00"]
         lines.append(f"labels of split train against the truth, mean error in % of {unit} (gross errors left out)")
@@ -140,25 +174,20 @@ def format_metrics(metrics: Mapping[str, Any]) -> str:
             shown = "      -" if error is None else f"{error:7.3f}"
             change = f"  {100 * (error / first - 1):+6.1f} %" if name != "i00" and error and first else ""
             lines.append(f"  {name}{'  human' if name == 'i00' else '':9s}{shown}{change}")
-    for title, kind in (("detectors", "detector"), ("downstream models trained from scratch", "downstream")):
-        if rows := metrics.get(kind):
+    for title, what in (("detectors", DETECTOR), ("downstream models trained from scratch", DOWNSTREAM)):
+        if named := metrics.names(what):
             lines.append(f"{title}, error on split test in % of {unit}")
-            lines.extend(_model_lines(rows, unit) if kind == "downstream" else _detector_lines(rows, unit))
+        for model, labels in named:
+            who = f"{labels:12s}" if what == DETECTOR else f"{model:12s}trained on {labels:8s} labels"
+            lines.append(f"  {who}" + _against(metrics, what, model, labels))
     return "\n".join(lines)
 
 
-def _detector_lines(rows: Mapping[str, Any], unit: str) -> list[str]:
-    return [f"  {name:12s}" + _against(tables, unit) for name, tables in rows.items()]
-
-
-def _model_lines(rows: Mapping[str, Any], unit: str) -> list[str]:
-    return [
-        f"  {model:12s}trained on {labels:8s} labels" + _against(tables, unit)
-        for model, trained in rows.items()
-        for labels, tables in trained.items()
-    ]
-
-
-def _against(tables: Mapping[str, Any], unit: str) -> str:
-    errors = {name: table.get(unit, {}).get("nme") for name, table in sorted(tables.items(), reverse=True)}
-    return "".join(f"   against {name} " + ("     -" if e is None else f"{e:6.3f}") for name, e in errors.items())
+def _against(metrics: Metrics, what: str, model: str | None, labels: str) -> str:
+    about = {"what": what, "model": model, "labels": labels}
+    cells = []
+    for name in (TRUTH, HUMAN):
+        if metrics.value("points", **about, against=name) is not None:
+            error = metrics.value("nme", **about, against=name, normaliser=metrics.normaliser)
+            cells.append(f"   against {name} " + ("     -" if error is None else f"{error:6.3f}"))
+    return "".join(cells)

@@ -56,17 +56,18 @@ def run_stage(name: str, key: str | None) -> None:
 
 def show_results() -> None:
     """Print what the last run found, and where the report is."""
-    from lmk.audit.drift import format_log, log_rows
+    from lmk.audit.log import format_log, log_rows
     from lmk.evaluation import format_metrics
+    from lmk.records import LABELS, Metrics
 
     paths = Paths()
     if not paths.metrics.is_file():
         raise DataError(f"{paths.metrics}: no results yet; `dvc repro` makes them")
-    metrics = json.loads(paths.metrics.read_text(encoding="utf-8"))
-    if metrics["labels"]:
+    metrics = Metrics.of(json.loads(paths.metrics.read_text(encoding="utf-8")))
+    if metrics.names(LABELS):
         print(format_metrics(metrics))
     else:  # nobody knows the truth: show what moved
-        print(format_log(log_rows(paths.read_chain(load_params(PARAMS).refine))))
+        print(format_log(log_rows(paths, load_params(PARAMS).refine.chain())))
         print(format_metrics(metrics))
     print(f"report: {paths.report}")
 

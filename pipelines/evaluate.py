@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+from itertools import product
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -12,15 +13,16 @@ from numpy.typing import NDArray
 from lmk.annotations import AnnotationSet
 from lmk.config import DataParams, DownstreamParams, EvaluationParams, RefineParams
 from lmk.crops import crops_of
-from lmk.evaluation import aligned_with, ced_rows, label_metrics, model_tables
+from lmk.evaluation import aligned_with, ced_rows, label_metrics, measure_network
 from lmk.images import image_root
 from lmk.inference import predict
 from lmk.models.store import CURVE, load_model
+from lmk.records import ALL, DETECTOR, DOWNSTREAM, HUMAN, LABELS, MEASURED_ON, SOUND, Metrics, Subject
 from lmk.store import write_csv, write_json
 from lmk.truth import read_truth
 from pipelines.paths import Paths
 
-SPLIT = "test"
+SPLIT = MEASURED_ON[DETECTOR]
 
 
 def evaluate(
@@ -31,8 +33,8 @@ def evaluate(
     human = sets["i00"]
     truth = read_truth(data.truth, human.scheme)
     images = image_root(Path(data.root))
-    metrics: dict[str, Any] = label_metrics(sets, truth, evaluation)
-    metrics["detector"], metrics["downstream"] = {}, {}
+    metrics = label_metrics(sets, truth, evaluation)
+    found = list(metrics.measures)
     tested = human.select(human.in_split(SPLIT))
     curves = [_curve(name, paths.model(name)) for name in sets]
     distributions = []
@@ -40,19 +42,19 @@ def evaluate(
         known = aligned_with(truth, tested) if truth else None
         for name in sets:
             points = _predict(paths.model(name), human, images, paths.crops)
-            metrics["detector"][name] = model_tables(points, tested, known, SPLIT, evaluation.failure)
-        for model in downstream.models:
-            metrics["downstream"][model] = {}
-            for labels in ("human", "refined"):
-                folder = paths.downstream(model, labels)
-                points = _predict(folder, human, images, paths.crops)
-                metrics["downstream"][model][labels] = model_tables(points, tested, known, SPLIT, evaluation.failure)
-                name = f"{model} on {labels} labels"
-                distributions.append(ced_rows(name, points, known or tested, evaluation.normaliser, evaluation.failure))
-                curves.append(_curve(name, folder))
-    write_json(metrics, paths.metrics)
+            subject = Subject(DETECTOR, None, name, SPLIT, HUMAN, ALL)
+            found += measure_network(points, tested, known, subject, evaluation.failure)
+        for model, labels in product(downstream.models, ("human", "refined")):
+            folder, name = paths.downstream(model, labels), f"{model} on {labels} labels"
+            points = _predict(folder, human, images, paths.crops)
+            subject = Subject(DOWNSTREAM, model, labels, SPLIT, HUMAN, ALL)
+            found += measure_network(points, tested, known, subject, evaluation.failure)
+            distributions.append(ced_rows(name, points, known or tested, evaluation.normaliser, evaluation.failure))
+            curves.append(_curve(name, folder))
+    metrics = replace(metrics, measures=tuple(found), networks=True)
+    write_json(metrics.as_json(), paths.metrics)
     write_csv(pd.concat(curves), paths.plot("training"))
-    write_csv(_label_rows(metrics, evaluation.normaliser, list(sets)), paths.plot("labels"))
+    write_csv(_label_rows(metrics, list(sets)), paths.plot("labels"))
     write_csv(
         pd.concat(distributions) if distributions else pd.DataFrame(columns=["model", "error", "share"]),
         paths.plot("ced"),
@@ -70,6 +72,7 @@ def _curve(name: str, folder: Path) -> pd.DataFrame:
     return pd.read_csv(folder / CURVE).assign(model=name)
 
 
-def _label_rows(metrics: dict[str, Any], normaliser: str, names: list[str]) -> pd.DataFrame:
-    errors = [metrics["labels"].get(name, {}).get(normaliser, {}).get("nme") for name in names]
+def _label_rows(metrics: Metrics, names: list[str]) -> pd.DataFrame:
+    about = {"what": LABELS, "subset": SOUND, "normaliser": metrics.normaliser}
+    errors = [metrics.value("nme", **about, labels=name) for name in names]
     return pd.DataFrame({"iteration": names, "label_error": errors})

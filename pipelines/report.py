@@ -5,8 +5,10 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+from lmk.audit.results import Audit
 from lmk.config import DataParams, RefineParams
 from lmk.images import image_root
+from lmk.records import Metrics
 from lmk.report.page import write_report
 from pipelines.paths import Paths
 
@@ -14,4 +16,4 @@ from pipelines.paths import Paths
 def report(data: DataParams, refine: RefineParams, paths: Paths) -> None:
     """Write artifacts/report/index.html."""
     metrics, found = (json.loads(path.read_text(encoding="utf-8")) for path in (paths.metrics, paths.audit))
-    write_report(paths, refine.chain(), found, image_root(Path(data.root)), metrics)
+    write_report(paths, refine.chain(), Audit.of(found), image_root(Path(data.root)), Metrics.of(metrics))

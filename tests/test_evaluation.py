@@ -7,9 +7,21 @@ import pytest
 
 from lmk.config import EvaluationParams
 from lmk.errors import DataError, UnknownName
-from lmk.evaluation import aligned_with, error_table, format_metrics, is_gross, label_metrics, label_table, model_tables
+from lmk.evaluation import (
+    aligned_with,
+    format_metrics,
+    is_gross,
+    label_metrics,
+    mean_error,
+    measure_labels,
+    measure_network,
+    measure_points,
+)
+from lmk.records import ALL, DETECTOR, DOWNSTREAM, HUMAN, Metrics, Subject, label_table, model_tables
 from lmk.scheme import load_scheme
 from lmk.truth import read_truth
+
+TESTED = Subject(DETECTOR, None, "i00", "test", HUMAN, ALL)
 
 
 @pytest.fixture(scope="module")
@@ -20,8 +32,10 @@ def truth(rendered):
 def test_nme_is_in_percent_of_each_normaliser(human, truth):
     reference = aligned_with(truth, human)
 
-    table = error_table(reference.points + np.array([3.0, 4.0]), reference, 8.0)
+    found = measure_points(reference.points + np.array([3.0, 4.0]), reference, TESTED, 8.0)
 
+    table = model_tables(found)[HUMAN]
+    assert {(each.failure, each.split, each.model) for each in found} == {(8.0, "test", None)}
     eyes = np.linalg.norm(reference.points[:, 36] - reference.points[:, 45], axis=-1)
     assert table["interocular"]["nme"] == pytest.approx((500 / eyes).mean(), rel=1e-4)
     assert table["image"]["nme"] == pytest.approx(500 / 64)
@@ -35,7 +49,7 @@ def test_gross_errors_are_left_out_and_reported_apart(human, truth):
     gross = is_gross(reference)[train]
     errors = np.linalg.norm(human.points - reference.points, axis=-1)[train]
 
-    table = label_table(human, truth, 8.0)
+    table = label_table(measure_labels("i00", human, truth, 8.0))
 
     assert gross.any()
     assert table["points"] == (~gross).sum()
@@ -52,12 +66,12 @@ def test_labels_are_measured_on_train_and_models_on_the_split_that_is_named(huma
     off[~human.in_split("train")] += 50
     moved = human.with_columns(x=off[..., 0], y=off[..., 1])
 
-    assert label_table(moved, truth, 8.0)["box"]["nme"] == 0
-    tables = model_tables(exact.points, human, truth, "test", 8.0)
+    assert label_table(measure_labels("i01", moved, truth, 8.0))["box"]["nme"] == 0
+    tables = model_tables(measure_network(exact.points, human, truth, TESTED, 8.0))
     assert tables["truth"]["box"]["nme"] == 0
     assert tables["human"]["box"]["nme"] > 0
     assert tables["truth"]["points"] == 4 * 68
-    assert model_tables(exact.points, human.select(human.in_split("train")), truth, "test", 8.0) == {}
+    assert measure_network(exact.points, human.select(human.in_split("train")), truth, TESTED, 8.0) == []
 
 
 def test_the_truth_is_put_in_the_order_of_the_labels(human, truth):
@@ -80,14 +94,23 @@ def test_an_unknown_normaliser_names_the_known_ones(human):
 
 def test_the_table_for_the_terminal_names_the_unit_and_the_change(human, truth):
     metrics = label_metrics({"i00": human, "i01": human}, truth, EvaluationParams(normaliser="box", failure=8.0))
-    tables = model_tables(human.points, human, truth, "test", 8.0)
-    metrics["detector"] = {"i00": tables}
-    metrics["downstream"] = {"resnet": {"human": tables, "refined": tables}}
+    subjects = [TESTED, *(Subject(DOWNSTREAM, "resnet", labels, "test", HUMAN, ALL) for labels in ("human", "refined"))]
+    networks = [each for one in subjects for each in measure_network(human.points, human, truth, one, 8.0)]
 
-    text = format_metrics(metrics)
+    text = format_metrics(Metrics("box", 8.0, (*metrics.measures, *networks), networks=True))
 
     assert "% of box" in text
     assert "  i01" in text
     assert "+0.0 %" in text
     assert "trained on refined  labels   against truth" in text
-    assert format_metrics({"headline": metrics["headline"], "labels": {}}) == ""
+    assert format_metrics(Metrics("box", 8.0, (), networks=False)) == ""
+
+
+def test_the_mean_error_is_the_tables(human, truth):
+    reference = aligned_with(truth, human)
+    counts = ~is_gross(reference)
+
+    table = model_tables(measure_points(human.points, reference, TESTED, 8.0, counts))[HUMAN]
+
+    assert mean_error(human.points, reference, "interocular", counts) == table["interocular"]["nme"]
+    assert mean_error(human.points, reference, "image", None) > mean_error(human.points, reference, "image", counts)

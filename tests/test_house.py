@@ -14,13 +14,22 @@ from pipelines.deps import imported_names, modules
 
 # Inner rooms first: a room may import those before it, and itself.
 ROOMS = [
-    ["lmk", "lmk.errors", "lmk.registry", "lmk.console", "lmk.schemes", "lmk.profiles"],
+    [
+        "lmk",
+        "lmk.errors",
+        "lmk.registry",
+        "lmk.console",
+        "lmk.schemes",
+        "lmk.profiles",
+        "lmk.provenance",
+        "lmk.records",
+    ],
     ["lmk.kernels"],
     ["lmk.scheme", "lmk.config", "lmk.columns", "lmk.files", "lmk.names"],
     ["lmk.annotations"],
     ["lmk.store", "lmk.images"],
     ["lmk.formats", "lmk.workspace", "lmk.crops", "lmk.constants"],
-    ["lmk.models", "lmk.ingest", "lmk.synth", "lmk.truth", "lmk.validation"],
+    ["lmk.models", "lmk.ingest", "lmk.synth", "lmk.truth", "lmk.checks", "lmk.validation"],
     ["lmk.inference"],
     ["lmk.evaluation", "lmk.training", "lmk.history"],
     ["lmk.refine", "lmk.audit"],

@@ -13,11 +13,12 @@ import pandas as pd
 import pytest
 
 from lmk.annotations import EVIDENCE, AnnotationSet, make_set
+from lmk.checks import LongTable, Search
 from lmk.config import ValidationParams
 from lmk.errors import ValidationFailed
 from lmk.scheme import LandmarkScheme
 from lmk.store import read_annotations, write_annotations
-from lmk.validation import LongTable, as_text, enforce, validate
+from lmk.validation import Place, enforce, validate
 
 SCHEME = LandmarkScheme("triangle", ("left", "right", "top"))
 PARAMS = ValidationParams(outside=0.1)
@@ -76,39 +77,39 @@ def put(row: int, **values: Any) -> Break:
 
 
 def failed(verdict: dict[str, Any]) -> dict[str, list[str]]:
-    return {entry["check"]: entry["first"] for entry in verdict["checks"] if not entry["success"]}
+    return {entry.check: entry.first for entry in verdict.broken}
 
 
 def test_a_good_set_passes():
     verdict = validate(human(), PARAMS, None)
 
     assert failed(verdict) == {}
-    assert (verdict["success"], verdict["points"], verdict["instances"]) == (True, 11, 4)
+    assert (verdict.success, verdict.points, verdict.instances) == (True, 11, 4)
 
 
 def test_a_good_refined_set_passes():
-    assert failed(validate(refined(human()), PARAMS, None, human(), REACH)) == {}
+    assert failed(validate(refined(human()), PARAMS, None, Search(human(), REACH))) == {}
 
 
 def test_a_set_that_was_stored_and_read_passes_against_the_one_that_was_not(tmp_path):
     start = human(x=np.tile([20.004, 60.013, 40.009], 4))
     write_annotations(refined(start, by=3.0), tmp_path / "i01.parquet")
 
-    assert failed(validate(read_annotations(tmp_path / "i01.parquet"), PARAMS, None, start, REACH)) == {}
+    assert failed(validate(read_annotations(tmp_path / "i01.parquet"), PARAMS, None, Search(start, REACH))) == {}
 
 
 def test_a_set_without_images_passes_and_says_what_was_not_looked_at():
     verdict = validate(human(width=None, height=None, box_x=None, box_y=None, box_size=None), PARAMS, None)
 
-    assert verdict["success"]
-    assert sum("not looked at" in entry["check"] for entry in verdict["checks"]) == 3
+    assert verdict.success
+    assert sum("not looked at" in entry.check for entry in verdict.checks) == 3
 
 
 def test_a_refined_set_of_the_control_needs_no_evidence():
     start = human()
     kept = start.moved(start.points, 1, {}, {"refiner": "keep"})
 
-    assert failed(validate(kept, PARAMS, None, start, REACH)) == {}
+    assert failed(validate(kept, PARAMS, None, Search(start, REACH, fills=()))) == {}
 
 
 BREAKS: list[tuple[str, Break, str]] = [
@@ -172,7 +173,7 @@ SEARCH_BREAKS: list[tuple[str, Break, str]] = [
 
 @pytest.mark.parametrize(("check", "how", "offender"), SEARCH_BREAKS, ids=[f"{c}, {o}" for c, _, o in SEARCH_BREAKS])
 def test_a_refined_set_broken_in_one_way_fails_for_that_reason_alone(check, how, offender):
-    found = failed(validate(broken(refined(human()), how), PARAMS, None, human(), REACH))
+    found = failed(validate(broken(refined(human()), how), PARAMS, None, Search(human(), REACH)))
 
     [reason] = found
     assert check in reason
@@ -182,22 +183,22 @@ def test_a_refined_set_broken_in_one_way_fails_for_that_reason_alone(check, how,
 def test_a_verdict_counts_all_offenders_and_lists_five():
     verdict = validate(broken(human(), lambda t: t.assign(visibility=np.where(t["x"] > 0, 7, 0))), PARAMS, None)
 
-    [entry] = [entry for entry in verdict["checks"] if not entry["success"]]
-    assert (entry["failed"], len(entry["first"])) == (11, 5)
-    assert "… 11 in all" in as_text(verdict)
+    [entry] = verdict.broken
+    assert (entry.failed, len(entry.first)) == (11, 5)
+    assert "… 11 in all" in str(verdict)
 
 
 def test_the_same_set_gives_the_same_verdict():
     wrong = broken(human(), put(4, x=200.0))
 
-    assert json.dumps(validate(wrong, PARAMS, None)) == json.dumps(validate(wrong, PARAMS, None))
+    assert validate(wrong, PARAMS, None) == validate(wrong, PARAMS, None)
 
 
 def test_a_rejected_set_is_kept_with_its_verdict_and_the_message_is_one_line(tmp_path):
     wrong = broken(human(), put(4, x=200.0))
 
     with pytest.raises(ValidationFailed) as caught:
-        enforce(wrong, PARAMS, None, rejected=tmp_path / "rejected", name="i00")
+        enforce(wrong, PARAMS, Place("i00", tmp_path / "rejected"))
 
     message = str(caught.value)
     assert "\n" not in message
@@ -214,16 +215,16 @@ def test_a_set_that_is_too_broken_for_its_types_is_kept_as_text(tmp_path):
     wrong = broken(human(), put(4, x="far\nleft"))
 
     with pytest.raises(ValidationFailed, match="x: mixed, not number"):
-        enforce(wrong, PARAMS, None, rejected=tmp_path, name="i00")
+        enforce(wrong, PARAMS, Place("i00", tmp_path))
 
     assert pd.read_parquet(tmp_path / "i00.parquet")["x"][4] == "far\nleft"
 
 
 def test_a_set_that_passes_settles_an_older_rejection(tmp_path):
     with pytest.raises(ValidationFailed):
-        enforce(broken(human(), put(4, x=200.0)), PARAMS, None, rejected=tmp_path, name="i00")
+        enforce(broken(human(), put(4, x=200.0)), PARAMS, Place("i00", tmp_path))
 
-    assert enforce(human(), PARAMS, None, rejected=tmp_path, name="i00")["success"]
+    assert enforce(human(), PARAMS, Place("i00", tmp_path)).success
 
     assert list(tmp_path.iterdir()) == []
 

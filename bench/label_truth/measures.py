@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lmk.annotations import AnnotationSet
-from lmk.evaluation import error_table, is_gross
+from lmk.evaluation import is_gross, mean_error
 from lmk.kernels.suspicion import CONTOUR_SHIFTED, CONTOUR_SLIPPED, REASONS, SIDES_SWAPPED
 from lmk.scheme import LandmarkScheme
 from lmk.synth.noise import CORNERS, NOISES
@@ -20,7 +20,7 @@ DAMAGE = 0.01  # parts of the image's width (of the crop's, for photographs)
 
 def error(points: Array, truth: AnnotationSet, normaliser: str, counts: NDArray[np.bool_] | None = None) -> float:
     """Mean error in % of the normaliser."""
-    return float(error_table(points, truth, 8.0, counts)[normaliser]["nme"])
+    return mean_error(points, truth, normaliser, counts)
 
 
 def label_errors(points: Array, truth: AnnotationSet, normaliser: str) -> dict[str, float | None]:

@@ -27,6 +27,7 @@ from lmk.errors import DataError, UnknownName
 from lmk.history import ledger
 from lmk.kernels.frames import axes, split
 from lmk.kernels.metrics import bounds_side
+from lmk.provenance import Provenance
 from lmk.scheme import LandmarkScheme
 from lmk.store import read_annotations
 from lmk.training.held_out import unlearnt
@@ -70,7 +71,7 @@ def of_iteration(paths: Workspace, name: str) -> list[Ambiguity]:
     if np.isfinite(repeats).any():
         # The labels of an iteration before, and of the detector that was asked there.
         refined = read_annotations(files[f"i{int(np.nanmax(repeats)):02d}"])
-    known = paths.model(refined.provenance.get("parent_iteration", human))
+    known = paths.model(Provenance.of(refined.provenance).parent_iteration or human)
     unseen = unlearnt(known, refined) if known.is_dir() else None
     return ambiguity(read_annotations(files[human]), refined, unseen, decided)
 

@@ -7,8 +7,7 @@ of the original image.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, astuple, dataclass
 from functools import cached_property
 from typing import Any
 
@@ -92,57 +91,73 @@ def _without_ending(name: str) -> str:
     return stem if f".{ending.lower()}" in SUFFIXES else name
 
 
-def compare(a: AnnotationSet, b: AnnotationSet) -> dict[str, Any]:
-    """Compare two sets point by point: what `lmk diff` prints.
+@dataclass(frozen=True)
+class Summary:
+    """Of absolute distances in pixels."""
 
-    Returns:
-        points: how many are labelled in both sets; moved: how many of them lie more than 1/64 px apart.
-        px, along, across: mean, median, p95 and max of the absolute values; None where no point has one.
-        by_landmark: the same for each landmark that has points.
-    """
+    mean: float
+    median: float
+    p95: float
+    max: float
+
+    @classmethod
+    def of(cls, values: Floats) -> Summary | None:
+        """Of the values that are there; None when none is."""
+        there = np.abs(values[np.isfinite(values)])
+        if not len(there):
+            return None
+        median, p95 = np.percentile(there, [50, 95])
+        return cls(float(there.mean()), float(median), float(p95), float(there.max()))
+
+
+@dataclass(frozen=True)
+class Moves:
+    """How far some points lie apart in two sets; None where no point has such a distance."""
+
+    points: int  # that are labelled in both sets
+    moved: int  # that lie more than 1/64 px apart
+    px: Summary | None
+    along: Summary | None
+    across: Summary | None
+
+    @classmethod
+    def of(cls, px: Floats, along: Floats, across: Floats) -> Moves:
+        """Of arrays of one shape, NaN where there is no point."""
+        distances = [Summary.of(values) for values in (px, along, across)]
+        return cls(int(np.isfinite(px).sum()), int((px > UNIT).sum()), *distances)
+
+
+@dataclass(frozen=True)
+class LandmarkMoves:
+    """The same of one landmark."""
+
+    landmark: int
+    name: str
+    moves: Moves
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """Two sets, point by point."""
+
+    whole: Moves
+    by_landmark: list[LandmarkMoves]  # of those that have points in both
+
+    def as_json(self) -> dict[str, Any]:
+        """What `lmk diff --json` prints."""
+        rows = [{"landmark": row.landmark, "name": row.name, **asdict(row.moves)} for row in self.by_landmark]
+        return {**asdict(self.whole), "by_landmark": rows}
+
+
+def compare(a: AnnotationSet, b: AnnotationSet) -> Comparison:
+    """Compare two sets point by point."""
     pairs = paired(a, b)
-    return {**statistics(pairs.px, pairs.along, pairs.across), "by_landmark": by_landmark(pairs, pairs.px >= 0)}
-
-
-def statistics(px: Floats, along: Floats, across: Floats) -> dict[str, Any]:
-    """Counts, and the four numbers of each distance; the arrays have one shape, NaN where there is no point."""
-    return {
-        "points": int(np.isfinite(px).sum()),
-        "moved": int((px > UNIT).sum()),
-        "px": summary(px),
-        "along": summary(along),
-        "across": summary(across),
-    }
-
-
-def summary(values: Floats) -> dict[str, float] | None:
-    """Mean, median, 95th percentile and maximum of the absolute values that are there; None when none is."""
-    there = np.abs(values[np.isfinite(values)])
-    if not len(there):
-        return None
-    median, p95 = np.percentile(there, [50, 95])
-    return {"mean": float(there.mean()), "median": float(median), "p95": float(p95), "max": float(there.max())}
-
-
-def by_landmark(pairs: Paired, counts: NDArray[np.bool_]) -> list[dict[str, Any]]:
-    """One entry for each landmark with points; counts, (M, K), says which points count."""
     rows = []
-    for landmark, name in enumerate(pairs.first.scheme.names):
-        chosen = counts[:, landmark]
-        column = [values[chosen, landmark] for values in (pairs.px, pairs.along, pairs.across)]
-        numbers = statistics(*column)
-        if numbers["points"]:
-            rows.append({"landmark": landmark, "name": name, **numbers})
-    return rows
-
-
-def searched(labels: AnnotationSet) -> NDArray[np.bool_]:
-    """(N, K) which points an iteration looked at: what has evidence, or all of `train` where a set has no evidence."""
-    if labels.has("chi2"):
-        evidence = evidence_of(labels, "chi2")
-        if np.isfinite(evidence).any():
-            return np.isfinite(evidence)
-    return labels.labelled & labels.in_split("train")[:, None]
+    for landmark, name in enumerate(a.scheme.names):
+        moves = Moves.of(*(values[:, landmark] for values in (pairs.px, pairs.along, pairs.across)))
+        if moves.points:
+            rows.append(LandmarkMoves(landmark, name, moves))
+    return Comparison(Moves.of(pairs.px, pairs.along, pairs.across), rows)
 
 
 def evidence_of(labels: AnnotationSet, name: str) -> Floats:
@@ -152,95 +167,21 @@ def evidence_of(labels: AnnotationSet, name: str) -> Floats:
     return labels.column(name).astype(np.float64)
 
 
-def log_rows(sets: Mapping[str, AnnotationSet]) -> list[dict[str, Any]]:
-    """One row an iteration: who made it from what, and how far its searched points lie from the first set's.
-
-    Returns:
-        name, parent, producer, refiner, stopped (why its labels are those of before), by_heart (part of a point's noise
-        that its network knew), parameters, instances, points; and from the second set on searched, moved
-        (counts of points), px and percent_of_box (mean and p95 of the drift) and at_edge (share); None where unknown.
-    """
-    human = next(iter(sets.values()))
-    return [_log_row(name, labels, human) for name, labels in sets.items()]
-
-
-def _log_row(name: str, labels: AnnotationSet, human: AnnotationSet) -> dict[str, Any]:
-    known = labels.provenance
-    parameters = known.get("parameters")
-    row: dict[str, Any] = {
-        "name": name,
-        "parent": known.get("parent_iteration", known.get("parent")),
-        "producer": known.get("producer"),
-        "refiner": known.get("refiner"),
-        "stopped": known.get("stopped"),
-        "by_heart": known.get("by_heart"),
-        "parameters": parameters if isinstance(parameters, dict) else {},
-        "instances": len(labels.instances),
-        "points": int(labels.labelled.sum()),
-    }
-    if labels is human:
-        return {**row, **dict.fromkeys(("searched", "moved", "px", "percent_of_box", "at_edge"))}
-    pairs = paired(human, labels)
-    counts = searched(labels)[pairs.others]
-    px = np.where(counts, pairs.px, np.nan)
-    edge = evidence_of(labels, "at_edge")
-    edge = edge[np.isfinite(edge)]
-    return {
-        **row,
-        "searched": int(np.isfinite(px).sum()),
-        "moved": int((px > UNIT).sum()),
-        "px": _short(summary(px)),
-        "percent_of_box": _short(summary(100 * px / human.boxes[pairs.rows, 2:])),
-        "at_edge": float(edge.mean()) if len(edge) else None,
-    }
-
-
-def _short(numbers: dict[str, float] | None) -> dict[str, float] | None:
-    return numbers and {name: numbers[name] for name in ("mean", "p95")}
-
-
-def format_compare(result: Mapping[str, Any]) -> str:
+def format_compare(result: Comparison) -> str:
     """What `compare` found, as a table for a terminal."""
-    share = 100 * result["moved"] / result["points"]
-    lines = [f"{result['points']} points in both sets, {result['moved']} moved ({share:.1f} %); pixels:", ""]
+    whole = result.whole
+    share = 100 * whole.moved / whole.points
+    lines = [f"{whole.points} points in both sets, {whole.moved} moved ({share:.1f} %); pixels:", ""]
     head = f"{'':24s}{'mean':>9s}{'median':>9s}{'p95':>9s}{'max':>9s}"
     lines.append(head)
-    for title, kind in (("distance", "px"), ("along the contour", "along"), ("across the contour", "across")):
-        numbers = result[kind]
-        cells = "   on no contour" if numbers is None else "".join(f"{value:9.3f}" for value in numbers.values())
-        lines.append(f"{title:24s}{cells}")
+    distances = {"distance": whole.px, "along the contour": whole.along, "across the contour": whole.across}
+    lines += [f"{title:24s}{_cells(numbers) or '   on no contour'}" for title, numbers in distances.items()]
     lines += ["", f"{head}{'along':>9s}{'across':>9s}   (mean)"]
-    for row in result["by_landmark"]:
-        means = "".join(f"{row[kind]['mean']:9.3f}" if row[kind] else f"{'-':>9s}" for kind in ("along", "across"))
-        title = f"{row['landmark']:4d} {row.get('name', '')}"
-        lines.append(f"{title:24s}" + "".join(f"{value:9.3f}" for value in row["px"].values()) + means)
+    for row in result.by_landmark:
+        means = "".join(f"{part.mean:9.3f}" if part else f"{'-':>9s}" for part in (row.moves.along, row.moves.across))
+        lines.append(f"{f'{row.landmark:4d} {row.name}':24s}{_cells(row.moves.px)}{means}")
     return "\n".join(lines)
 
 
-def format_log(rows: list[dict[str, Any]]) -> str:
-    """What `log_rows` found, as a table for a terminal; parameters that differ from the row before come last."""
-    lines = [
-        "drift of the searched points against the first set, in pixels and in % of the box",
-        f"{'name':6s}{'parent':8s}{'instances':>9s}{'points':>9s}{'moved':>9s}{'mean':>8s}{'p95':>8s}{'mean %':>8s}"
-        f"{'p95 %':>8s}{'at edge':>9s}  made by",
-    ]
-    before: dict[str, Any] = {}
-    for row in rows:
-        px, box = row["px"] or {}, row["percent_of_box"] or {}
-        cells = "".join(_cell(part.get(name)) for part in (px, box) for name in ("mean", "p95"))
-        edge = "-" if row["at_edge"] is None else f"{100 * row['at_edge']:.1f} %"
-        moved = "-" if row["moved"] is None else row["moved"]
-        changed = {key: value for key, value in row["parameters"].items() if before.get(key) != value}
-        made = " ".join([str(row["producer"] or "-"), row["refiner"] or "", *(f"{k}={v}" for k, v in changed.items())])
-        lines.append(
-            f"{row['name']:6s}{row['parent'] or '-'!s:8.7s}{row['instances']:9d}{row['points']:9d}{moved:>9}"
-            f"{cells}{edge:>9s}  {made}"
-        )
-        if row["stopped"]:
-            lines.append(f"{'':14s}stopped: {row['stopped']}")
-        before = row["parameters"] or before
-    return "\n".join(lines)
-
-
-def _cell(value: float | None) -> str:
-    return f"{'-':>8s}" if value is None else f"{value:8.3f}"
+def _cells(numbers: Summary | None) -> str:
+    return "" if numbers is None else "".join(f"{value:9.3f}" for value in astuple(numbers))

@@ -1,18 +1,21 @@
 """What `lmk audit` says: drift by iteration and by part of the set, what moved as a whole, and how far it has settled.
 
-All numbers are of the points that an iteration looked at, or moved; lengths in pixels of the image and in % of the box.
+All numbers are of the points that count (see lmk/history/table.py); lengths in pixels of the image and in % of the box.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
+from lmk.audit.results import Audit, Numbers, Parts, Shapes
 from lmk.errors import UnknownName
-from lmk.history.gates import Verdict, judge
+from lmk.history.findings import Finding
+from lmk.history.gates import judge
 from lmk.history.sql import Questions, asking
 from lmk.workspace import Workspace
 
@@ -20,7 +23,7 @@ BY = {
     "landmark": "name", "contour": "contour", "split": '"split"', "annotator": "annotator", "source": "source",
     "image": "image", "reason": "reason",
 }  # fmt: skip
-_MEANS = {
+_MEANS = {  # of the points that count, by the field of Numbers
     "dx": "avg(dx)",
     "dy": "avg(dy)",
     "var_x": "var_samp(dx)",
@@ -46,17 +49,14 @@ _MEANS = {
 _SURE = 1.96  # standard errors on both sides of an interval
 
 
-def audited(
-    paths: Workspace, names: Sequence[str], gates: Mapping[str, str], by: str | None = None
-) -> tuple[dict[str, Any], list[Verdict]]:
-    """The audit of a folder's iterations, and what the gates say of the last one."""
+def audited(paths: Workspace, names: Sequence[str], gates: Mapping[str, str], by: str | None = None) -> Audit:
+    """The audit of a folder's iterations, with what the gates say of the last one."""
     with asking(paths, names) as questions:
-        found, verdicts = audit(questions, names, by), judge(questions, gates, names[-1])
-    return {**found, "gates": [verdict.as_json() for verdict in verdicts]}, verdicts
+        return replace(audit(questions, names, by), gates=tuple(judge(questions, gates, names[-1])))
 
 
-def audit(questions: Questions, names: Sequence[str], by: str | None = None) -> dict[str, Any]:
-    """Everything that `lmk audit --json` prints.
+def audit(questions: Questions, names: Sequence[str], by: str | None = None) -> Audit:
+    """Everything that `lmk audit` says, but for the gates.
 
     Args:
         questions: the table of all iterations.
@@ -65,29 +65,29 @@ def audit(questions: Questions, names: Sequence[str], by: str | None = None) -> 
     """
     if by is not None and by not in BY:
         raise UnknownName("part to sort by", by, BY)
-    iterations = [by_part(questions, name, None)[0] for name in names[1:]]
-    for before, row in zip([None, *iterations], iterations, strict=False):
-        # How much of the last step is left in this one: below 1 the labels settle.
-        row["settling"] = row["step"] / before["step"] if before and before["step"] else None
-    found: dict[str, Any] = {
-        "iterations": iterations,
-        "shapes": _shapes(questions),
-        "findings": _records(questions.ask("SELECT * FROM findings")),
-    }
-    if by is not None:
-        found["by"] = {"part": by, "rows": by_part(questions, names[-1], by) if len(names) > 1 else []}
-    return found
+    return Audit(
+        tuple(of_iteration(questions, name) for name in names[1:]),
+        _shapes(questions),
+        tuple(Finding(**row) for row in _records(questions.ask("SELECT * FROM findings"))),
+        Parts(by, tuple(by_part(questions, names[-1], by) if len(names) > 1 else ())) if by is not None else None,
+    )
 
 
-def by_part(questions: Questions, iteration: str, by: str | None) -> list[dict[str, Any]]:
-    """One row for each part of an iteration, or one for all of it; instances whose sides were exchanged are left out.
+def of_iteration(questions: Questions, name: str) -> Numbers:
+    """The numbers of a whole iteration."""
+    found = _numbers(questions, name, "'all'", "part")
+    return found[0] if found else Numbers(name, "all", 0)
 
-    The interval of the mean drift counts images, not points.
-    """
-    key = BY[by] if by else "'all'"
-    order = "min(landmark), part" if by == "landmark" else "part"
+
+def by_part(questions: Questions, iteration: str, by: str) -> list[Numbers]:
+    """The numbers of each part of an iteration."""
+    return _numbers(questions, iteration, BY[by], "min(landmark), part" if by == "landmark" else "part")
+
+
+def _numbers(questions: Questions, iteration: str, key: str, order: str) -> list[Numbers]:
+    """One row for each value of a key of the points that count; the interval of the mean counts images, not points."""
     columns = ", ".join(f"{formula} AS {name}" for name, formula in _MEANS.items())
-    where = f"iteration = ? AND searched AND NOT swapped AND drift IS NOT NULL AND {key} IS NOT NULL"
+    where = f"iteration = ? AND counted AND {key} IS NOT NULL"
     table = questions.ask(
         f"""
         SELECT {key} AS part, count(*) AS points, {columns}
@@ -107,17 +107,16 @@ def by_part(questions: Questions, iteration: str, by: str | None) -> list[dict[s
         """,
         [iteration],
     )
-    if not len(table):
-        return [{"iteration": iteration, "part": "all", "points": 0, **dict.fromkeys(_MEANS)}] if by is None else []
     table = table.merge(spread, on="part", how="left")
     mean = table["s"] / table["n"]
     square = (table["ss"] - 2 * mean * table["sn"] + mean**2 * table["nn"]).clip(lower=0)
     error = np.sqrt(square * table["images"] / (table["images"] - 1).where(table["images"] > 1)) / table["n"]
     table["percent_low"], table["percent_high"] = mean - _SURE * error, mean + _SURE * error
-    return [{"iteration": iteration, **row} for row in _records(table.drop(columns=["ss", "sn", "nn", "n", "s"]))]
+    rows = _records(table.drop(columns=["ss", "sn", "nn", "n", "s"]))
+    return [Numbers(iteration=iteration, **row) for row in rows]
 
 
-def _shapes(questions: Questions) -> list[dict[str, Any]]:
+def _shapes(questions: Questions) -> tuple[Shapes, ...]:
     """How even and how usual shapes are in each iteration, and how many instances changed sides."""
     table = questions.ask(
         """
@@ -126,7 +125,7 @@ def _shapes(questions: Questions) -> list[dict[str, Any]]:
         FROM instances GROUP BY iteration ORDER BY iteration
         """
     )
-    return _records(table)
+    return tuple(Shapes(**row) for row in _records(table))
 
 
 def _records(table: pd.DataFrame) -> list[dict[str, Any]]:
@@ -138,7 +137,7 @@ def _records(table: pd.DataFrame) -> list[dict[str, Any]]:
     ]
 
 
-def format_audit(found: dict[str, Any]) -> str:
+def format_audit(found: Audit) -> str:
     """The same for a terminal."""
     head = (
         "",
@@ -156,22 +155,19 @@ def format_audit(found: dict[str, Any]) -> str:
         "cross",
     )
     lines = ["drift of the searched points against the first set, in pixels (along, across: root mean square)", ""]
-    if not found["iterations"]:
+    if not found.iterations:
         return "only the human labels are here; there is no iteration to audit yet"
     lines.append(_head(head, _TITLE))
-    lines += [_line(row["iteration"], row) for row in found["iterations"]]
+    lines += [_line(row.iteration, row) for row in found.iterations]
     lines += ["", "shape        instances  asymmetry, % of box  distance from usual shapes, %  sides exchanged"]
-    for row in found["shapes"]:
-        even = "-" if row["asymmetry"] is None else f"{row['asymmetry']:.3f}"
-        lines.append(
-            f"{row['iteration']:12s}{row['instances']:10d}{even:>21s}{row['shape_distance']:31.3f}{row['swapped']:17d}"
-        )
-    lines += ["", *_findings(found["findings"])]
-    if "by" in found:
-        rows = found["by"]["rows"]
-        wide = max([_TITLE, *(len(str(row["part"])) + 1 for row in rows)])
-        lines += ["", f"by {found['by']['part']}, last iteration:", _head(head, wide)]
-        lines += [_line(str(row["part"]), row, wide) for row in rows]
+    for shape in found.shapes:
+        even, unusual = _cell(shape.asymmetry), _cell(shape.shape_distance)
+        lines.append(f"{shape.iteration:12s}{shape.instances:10d}{even:>21s}{unusual:>31s}{shape.swapped:17d}")
+    lines += ["", *_findings(found.findings)]
+    if found.by is not None:
+        wide = max([_TITLE, *(len(row.part) + 1 for row in found.by.rows)])
+        lines += ["", f"by {found.by.part}, last iteration:", _head(head, wide)]
+        lines += [_line(row.part, row, wide) for row in found.by.rows]
     return "\n".join(lines)
 
 
@@ -182,12 +178,10 @@ def _head(titles: Sequence[str], wide: int) -> str:
     return f"{titles[0]:{wide}s}" + "".join(f"{title:>10s}" for title in titles[1:])
 
 
-def _line(title: str, row: dict[str, Any], wide: int = _TITLE) -> str:
-    cells = [
-        _cell(row[name]) for name in ("mean", "median", "p95", "worst", "percent", "along_rms", "across_rms", "step")
-    ]
-    cells += [_share(row[name]) for name in ("unchanged", "reversed", "crossing")]
-    return f"{title:{wide}s}{row['points']:10d}" + "".join(f"{cell:>10s}" for cell in cells)
+def _line(title: str, row: Numbers, wide: int = _TITLE) -> str:
+    lengths = (row.mean, row.median, row.p95, row.worst, row.percent, row.along_rms, row.across_rms, row.step)
+    cells = [*map(_cell, lengths), *map(_share, (row.unchanged, row.reversed, row.crossing))]
+    return f"{title:{wide}s}{row.points:10d}" + "".join(f"{cell:>10s}" for cell in cells)
 
 
 def _cell(value: float | None) -> str:
@@ -201,7 +195,7 @@ def _share(value: float | None) -> str:
 SHOWN = 10  # findings in a terminal
 
 
-def _findings(found: list[dict[str, Any]]) -> list[str]:
+def _findings(found: Sequence[Finding]) -> list[str]:
     if not found:
         return ["nothing moved as a whole, no landmark, no contour, in no part of the set (false alarms: 5 %)"]
     lines = ["moved as a whole, most striking first (chance of any false alarm: 5 %):"]
@@ -211,27 +205,27 @@ def _findings(found: list[dict[str, Any]]) -> list[str]:
     return lines
 
 
-def sentence(finding: dict[str, Any]) -> str:
+def sentence(finding: Finding) -> str:
     """A finding in words."""
-    if finding["what"] == "swap":
-        many = "1 instance" if finding["images"] == 1 else f"{finding['images']} instances"
-        return f"sides exchanged in {many} ({finding['mean_percent']:.2f} %)"
-    who = finding["name"] if finding["what"] == "points" else f"{finding['what']} {finding['name']}"
-    where = f" in {finding['part']}" if finding["part"] else ""
-    size = f"{abs(finding['mean_percent']):.2f} % of the box {_way(finding)}"
+    if finding.what == "swap":
+        many = "1 instance" if finding.images == 1 else f"{finding.images} instances"
+        return f"sides exchanged in {many} ({finding.mean_percent:.2f} %)"
+    who = finding.name if finding.what == "points" else f"{finding.what} {finding.name}"
+    where = f" in {finding.part}" if finding.part else ""
+    size = f"{abs(finding.mean_percent):.2f} % of the box {_way(finding)}"
     beyond = {
         "points": "",
         "contour": ", on top of what all points did",
         "landmark": ", on top of what its contour did",
-    }[finding["what"]]
-    return f"{who}{where}: {size}{beyond} (t {finding['t']:.1f}, {finding['images']} images)"
+    }[finding.what]
+    return f"{who}{where}: {size}{beyond} (t {finding.t:.1f}, {finding.images} images)"
 
 
-def _way(finding: dict[str, Any]) -> str:
-    back = finding["mean_percent"] < 0
+def _way(finding: Finding) -> str:
+    back = finding.mean_percent < 0
     return {
         "along": "back along its contour" if back else "along its contour",
         "across": "across its contour, to the left" if back else "across its contour, to the right",
         "right": "to the left" if back else "to the right",
         "down": "up" if back else "down",
-    }[str(finding["direction"])]
+    }[finding.direction]

@@ -11,6 +11,8 @@ appears in a share `ALARM` of datasets.
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
@@ -35,6 +37,20 @@ FINDINGS: dict[str, str] = {
     "t": "DOUBLE",
     "p": "DOUBLE",
 }
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One row of the table of findings."""
+
+    what: str  # points, contour, landmark or swap
+    name: str
+    part: str  # as in `split val`; empty where it is the whole set
+    direction: str  # along, across, right or down; empty for a swap
+    images: int
+    mean_percent: float  # of the box; of the instances, for a swap
+    t: float
+    p: float  # corrected
 
 
 class Drifts:

@@ -5,6 +5,9 @@ holds a set in memory: sets are read, paired and written a hundred thousand rows
 points of an instance, or for all points of a landmark, is stored once, and so is what follows from other columns: the
 view `points` puts them together.  `lmk.history.sql` asks it; docs/audit.md lists the columns.
 
+`counted` is the one definition of the points that an iteration's drift is stated of: they were searched or moved, have
+a drift, and their instance's sides were not exchanged.  Audit, log, charts and gates over all points ask for it.
+
 Lengths are pixels of the original image.  Directions are those of the contours of the first set, the human labels.
 """
 
@@ -41,7 +44,7 @@ Flags = NDArray[np.bool_]
 ROWS = 1 << 16  # of each set that are in memory at once
 SHAPES = 4000  # instances that the space of shapes is made of; more would say the same
 LEFT = 0.25  # of an instance's distance once its sides are exchanged, at most, where they have been exchanged
-LAYOUT = 5  # of the table; another number, another table
+LAYOUT = 6  # of the table; another number, another table
 AHEAD = 2  # tables that wait to be written
 MEMORY = "600MB"  # that DuckDB may use; what does not fit goes to disk
 
@@ -104,6 +107,7 @@ WITH shifted AS (
 SELECT m.iteration, i.image, i.instance, m.landmark, n.name, n.contour, i."split", i.annotator, i.source, m.visibility,
        m.x, m.y, m.human_x, m.human_y, i.box, to_right::FLOAT AS dx, to_below::FLOAT AS dy, apart::FLOAT AS drift,
        (100 * apart / i.box)::FLOAT AS percent, along, across, step, searched,
+       m.searched AND NOT i.swapped AND apart IS NOT NULL AS counted,
        coalesce(apart <= {UNIT}, false) AS unchanged, reversed, crossing, i.swapped,
        d.landmark IS NOT NULL AS decided,
        {", ".join(f"m.{name}" for name in EVIDENCE)}

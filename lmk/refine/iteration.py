@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from lmk import __version__
 from lmk.annotations import AnnotationSet
+from lmk.checks import Search as Held
 from lmk.config import (
     AlternationParams,
     AugmentationParams,
@@ -37,7 +38,7 @@ from lmk.store import digest_of, read_annotations, remove, replacing, write_anno
 from lmk.training.fit import fit
 from lmk.training.held_out import unlearnt
 from lmk.training.recipe import Job, Recipe
-from lmk.validation import enforce
+from lmk.validation import Place, enforce
 from lmk.workspace import Workspace
 
 SAME = 1e-3  # relative difference between two networks' disagreements that says nothing
@@ -95,10 +96,8 @@ def run_iteration(name: str, iteration: Iteration, images: Path, method: Method,
     this = Round.within(paths, name, iteration.prev, images)
     decided = ledger.read(paths.decisions, before=name)
     refined = search_labels(this, method.refiner, method.alternation, decided)
-    enforce(
-        refined, method.validation, paths.data_docs(name), rejected=paths.rejected, name=name,
-        observed=observed_by(method.refiner, this, decided), reach=reach(refined, method.refiner),
-    )  # fmt: skip
+    place = Place(name, paths.rejected, paths.data_docs(name))
+    enforce(refined, method.validation, place, held_against(refined, method.refiner, this, decided))
     write_annotations(refined, paths.annotations(name))
     if refined.provenance["stopped"] or not iteration.images:
         with replacing(paths.model(name)) as temporary:
@@ -150,16 +149,14 @@ def doubtful(annotations: AnnotationSet) -> NDArray[np.bool_]:
     return np.asarray(np.nan_to_num(annotations.column("suspicion").astype(np.float64)) >= DOUBT)
 
 
-def observed_by(params: RefinerParams, this: Round, decided: pd.DataFrame | None = None) -> AnnotationSet:
-    """The labels that a refiner starts from: the human ones or the last ones, with the decisions in place."""
-    start = this.human if refiner_of(params).starts_from_human(params) else this.previous
+def held_against(
+    refined: AnnotationSet, params: RefinerParams, this: Round, decided: pd.DataFrame | None = None
+) -> Held:
+    """What a refined set is checked with: the labels that its refiner started from, and how far it may have gone."""
+    refiner = refiner_of(params)
+    start = this.human if refiner.starts_from_human(params) else this.previous
     observed, _ = ledger.with_decisions(read_annotations(start), ledger.nothing() if decided is None else decided)
-    return observed
-
-
-def reach(refined: AnnotationSet, params: RefinerParams) -> float | None:
-    """How far from its observation a point may have moved, in pixels of a 256-pixel heatmap; None for any way."""
-    return None if refined.provenance["stopped"] else refiner_of(params).reach(params)
+    return Held(observed, None if refined.provenance["stopped"] else refiner.reach(params), type(params).fills)
 
 
 def search_labels(

@@ -5,6 +5,7 @@ Altair writes them and checks them; the page draws them with the Vega that Altai
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import altair as alt
@@ -12,8 +13,10 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from lmk.audit.results import Numbers
 from lmk.history.sql import Questions
 from lmk.kernels.shape import mean_shape
+from lmk.report.measures import LabelRow
 from lmk.scheme import LandmarkScheme
 
 Floats = NDArray[np.float64]
@@ -41,7 +44,7 @@ _QUIET = {
 
 
 def charts(
-    questions: Questions, scheme: LandmarkScheme, iterations: list[dict[str, Any]], errors: list[dict[str, Any]]
+    questions: Questions, scheme: LandmarkScheme, iterations: Sequence[Numbers], errors: Sequence[LabelRow]
 ) -> dict[str, dict[str, Any]]:
     """All charts by the place on the page that they belong to; none where nothing moved.
 
@@ -49,11 +52,11 @@ def charts(
         questions: the table of all iterations.
         scheme: of the sets.
         iterations: as `audit` found them.
-        errors: name and nme of each iteration against the truth, where it is known.
+        errors: of the iterations' labels against the truth, where it is known.
     """
-    if not any(row["points"] for row in iterations):
+    if not any(row.points for row in iterations):
         return {}
-    last = iterations[-1]["iteration"]
+    last = iterations[-1].iteration
     made = {
         "drift": _over_iterations(iterations),
         "settling": _settling(iterations),
@@ -72,11 +75,11 @@ def _finished(chart: Any) -> dict[str, Any]:
     return found
 
 
-def _over_iterations(rows: list[dict[str, Any]]) -> Any:
+def _over_iterations(rows: Sequence[Numbers]) -> Any:
     titles = {"mean": "mean", "median": "median", "p95": "95th percentile"}
     table = pd.DataFrame(
         [
-            {"iteration": row["iteration"], "which": title, "px": row[name]}
+            {"iteration": row.iteration, "which": title, "px": getattr(row, name)}
             for row in rows
             for name, title in titles.items()
         ]
@@ -84,13 +87,13 @@ def _over_iterations(rows: list[dict[str, Any]]) -> Any:
     return _lines(table, "px", "distance to the human label, px", list(titles.values()))
 
 
-def _settling(rows: list[dict[str, Any]]) -> Any:
-    table = pd.DataFrame([{"iteration": row["iteration"], "which": "mean step", "px": row["step"]} for row in rows])
+def _settling(rows: Sequence[Numbers]) -> Any:
+    table = pd.DataFrame([{"iteration": row.iteration, "which": "mean step", "px": row.step} for row in rows])
     return _lines(table, "px", "distance to the iteration before, px", ["mean step"])
 
 
-def _errors(rows: list[dict[str, Any]]) -> Any:
-    table = pd.DataFrame([{"iteration": row["name"], "which": "label error", "%": row["nme"]} for row in rows])
+def _errors(rows: Sequence[LabelRow]) -> Any:
+    table = pd.DataFrame([{"iteration": row.name, "which": "label error", "%": row.nme} for row in rows])
     return _lines(table, "%", "error against the truth, %", ["label error"])
 
 
@@ -136,7 +139,7 @@ def _shape(questions: Questions, scheme: LandmarkScheme, last: str) -> Any:
         SELECT landmark, name, count(*) AS points, avg(drift) AS px, avg(percent) AS percent,
                avg(dx / box) AS x, avg(dy / box) AS y,
                var_samp(dx / box) AS xx, covar_samp(dx / box, dy / box) AS xy, var_samp(dy / box) AS yy
-        FROM points WHERE iteration = ? AND searched AND NOT swapped AND drift IS NOT NULL
+        FROM points WHERE iteration = ? AND counted
         GROUP BY landmark, name ORDER BY landmark
         """,
         [last],
@@ -192,7 +195,7 @@ def _strip(questions: Questions) -> Any:
     table = questions.ask(
         """
         SELECT iteration, landmark, name, avg(percent) AS percent, avg(step) AS step
-        FROM points WHERE searched AND NOT swapped AND drift IS NOT NULL
+        FROM points WHERE counted
         GROUP BY ALL ORDER BY iteration, landmark
         """
     ).round({"percent": 4, "step": 4})
@@ -217,7 +220,7 @@ def _scatter(questions: Questions, last: str) -> Any:
     table = questions.ask(
         f"""
         SELECT name, image, round(100 * along / box, 3) AS along, round(100 * across / box, 3) AS across
-        FROM points WHERE iteration = ? AND searched AND NOT swapped AND along IS NOT NULL
+        FROM points WHERE iteration = ? AND counted AND along IS NOT NULL
         ORDER BY hash(image || instance || '/' || landmark) LIMIT {DOTS}
         """,
         [last],
@@ -238,7 +241,7 @@ def _scatter(questions: Questions, last: str) -> Any:
 
 
 def _histogram(questions: Questions, last: str) -> Any:
-    where = "iteration = ? AND searched AND NOT swapped AND drift IS NOT NULL"
+    where = "iteration = ? AND counted"
     [(top,)] = questions.rows(f"SELECT quantile_cont(percent, 0.995) FROM points WHERE {where}", [last])
     if not top:
         return None

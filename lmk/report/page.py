@@ -22,9 +22,12 @@ from markupsafe import Markup
 from numpy.typing import NDArray
 
 from lmk.audit.numbers import by_part, sentence
+from lmk.audit.results import Audit, Numbers
 from lmk.history.gates import points_of
 from lmk.history.sql import Questions, asking
 from lmk.history.suspects import Suspect, suspects
+from lmk.provenance import Provenance
+from lmk.records import Metrics
 from lmk.report.charts import charts
 from lmk.report.gallery import gallery, rule
 from lmk.report.measures import cards, measures, signed
@@ -41,9 +44,9 @@ _EDGE = 0.2  # part of the points at the edge of their windows from which these 
 def write_report(
     paths: Workspace,
     names: Sequence[str],
-    found: Mapping[str, Any],
+    found: Audit,
     images: Path,
-    metrics: Mapping[str, Any],
+    metrics: Metrics | None,
 ) -> None:
     """Write the report of a cleaning.
 
@@ -52,11 +55,11 @@ def write_report(
         names: of the iterations, the human labels first.
         found: what the audit found.
         images: the folder that image names start from.
-        metrics: what `evaluate` found; any part may be missing.
+        metrics: what was measured, if anything was.
     """
     headers = {name: read_header(paths.annotations(name)) for name in names}
     _, scheme, _ = headers[names[0]]
-    provenance = {name: header[2] for name, header in headers.items()}
+    provenance = {name: Provenance.of(header[2]) for name, header in headers.items()}
     with asking(paths, names) as questions:
         content = _content(questions, scheme, names, found, images, metrics)
     content |= {
@@ -93,18 +96,18 @@ def _content(
     questions: Questions,
     scheme: LandmarkScheme,
     names: Sequence[str],
-    found: Mapping[str, Any],
+    found: Audit,
     images: Path,
-    metrics: Mapping[str, Any],
+    metrics: Metrics | None,
 ) -> dict[str, Any]:
     measured = measures(metrics)
     last = names[-1]
     [(instances, points)] = questions.rows(
         "SELECT count(*), sum(points)::BIGINT FROM instances WHERE iteration = 'i00'"
     )
-    overall = found["iterations"][-1] if found["iterations"] else None
-    errors = [row for row in measured["labels"] if row["nme"] is not None]
-    drawn = charts(questions, scheme, found["iterations"], errors if len(errors) > 1 else [])
+    overall = found.iterations[-1] if found.iterations else None
+    errors = measured.errors
+    drawn = charts(questions, scheme, found.iterations, errors if len(errors) > 1 else [])
     shown, reason = _gallery(questions, scheme, names, found, images)
     scripts = _scripts(bool(drawn))
     return {
@@ -115,11 +118,12 @@ def _content(
         "measures": measured,
         "overall": overall,
         "cards": cards(overall, measured),
-        "iterations": found["iterations"],
-        "shapes": found["shapes"],
-        "findings": [sentence(row) for row in found["findings"][:_FINDINGS]],
-        "all_findings": len(found["findings"]),
-        "gates": found["gates"],
+        "iterations": found.iterations,
+        "windows": any(row.at_edge is not None for row in found.iterations),
+        "shapes": found.shapes,
+        "findings": [sentence(finding) for finding in found.findings[:_FINDINGS]],
+        "all_findings": len(found.findings),
+        "gates": found.gates or (),
         "landmarks": by_part(questions, last, "landmark") if overall else [],
         "suspects": suspects(questions, last),
         "suspects_shown": _SUSPECTS,
@@ -134,7 +138,7 @@ def _content(
 
 
 def _gallery(
-    questions: Questions, scheme: LandmarkScheme, names: Sequence[str], found: Mapping[str, Any], images: Path
+    questions: Questions, scheme: LandmarkScheme, names: Sequence[str], found: Audit, images: Path
 ) -> tuple[dict[str, Any], str | None]:
     """What to look at, or the reason why there is nothing."""
     nothing: dict[str, Any] = {"total": 0, "items": []}
@@ -144,7 +148,7 @@ def _gallery(
     if not made:
         return nothing, "The set was made without images, so there is nothing to show moves on."
     gates: dict[str, NDArray[Any]] = {
-        gate["name"]: points_of(questions, gate["condition"], names[-1]) for gate in found["gates"] if gate["points"]
+        gate.name: points_of(questions, gate.condition, names[-1]) for gate in found.gates or () if gate.points
     }
     shown = gallery(questions, scheme, names, gates, images)
     return (shown, None) if shown["items"] else (nothing, "No point moved.")
@@ -168,38 +172,44 @@ def _json(content: Any) -> Markup:
     return Markup(safe)  # noqa: S704 (no `<` is left in it)
 
 
-def _made(name: str, known: Mapping[str, Any]) -> dict[str, Any]:
+def _made(name: str, known: Provenance) -> dict[str, Any]:
     return {
         "name": name,
-        "producer": known.get("producer") or "unknown producer",
-        "refiner": known.get("refiner"),
-        "parent": known.get("parent_iteration", known.get("parent")),
-        "stopped": known.get("stopped"),
-        "provenance": json.dumps(known, indent=2, sort_keys=True),
+        "producer": known.producer or "unknown producer",
+        "refiner": known.refiner,
+        "parent": known.made_from,
+        "stopped": known.stopped,
+        "provenance": json.dumps(known.written, indent=2, sort_keys=True),
     }
 
 
-def _advice(
-    content: Mapping[str, Any], found: Mapping[str, Any], last: Mapping[str, Any], folder: str
-) -> list[tuple[str, str | None]]:
+def _advice(content: Mapping[str, Any], found: Audit, last: Provenance, folder: str) -> list[tuple[str, str | None]]:
     """What to do next, and the command for it."""
     doubtful: list[Suspect] = content["suspects"]
     question = f'lmk query {folder} "SELECT * FROM points WHERE …"'
     steps: list[tuple[str, str | None]] = [
-        (f"Gate {gate['name']} is broken: find out why, before anything is built on these labels.", question)
-        for gate in found["gates"]
-        if gate["broken"]
+        (f"Gate {gate.name} is broken: find out why, before anything is built on these labels.", question)
+        for gate in found.gates or ()
+        if gate.broken
+    ]
+    steps += [
+        (
+            f"Gate {gate.name} could not be judged ({gate.unjudged}): leave it out, or ask for what this refiner says.",
+            None,
+        )
+        for gate in found.gates or ()
+        if gate.unjudged
     ]
     if doubtful:
         count = sum(len(one.landmarks) for one in doubtful)
         steps.append(
             (f"Look through the {count:,} human points that are likely gross errors.", f"lmk suspects {folder}")
         )
-    overall = content["overall"]
-    if overall and (overall["at_edge"] or 0) > _EDGE:
-        steps.append(("Many searches end at the edge of their windows: widen alignment.window.", None))
-    if last.get("stopped"):
-        steps.append((f"The alternation has stopped ({last['stopped']}); more iterations change nothing.", None))
+    overall: Numbers | None = content["overall"]
+    if overall and overall.at_edge is not None and overall.at_edge > _EDGE:
+        steps.append(("Many searches end at the edge of their windows: widen the refiner's window.", None))
+    if last.stopped:
+        steps.append((f"The alternation has stopped ({last.stopped}); more iterations change nothing.", None))
     if overall:
         steps.append(("Take back what you do not believe; later iterations respect it.",
                       f'lmk revert {folder} --where "percent > 10 AND peak < 0.3" --dry-run'))  # fmt: skip

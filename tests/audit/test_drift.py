@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from lmk.annotations import AnnotationSet
-from lmk.audit.drift import compare, format_compare, format_log, log_rows, paired, searched
+from lmk.audit.drift import compare, format_compare, paired
 from lmk.errors import DataError, SchemeError
 from lmk.scheme import load_scheme, parse_scheme
 from tests.history.sets import make, scattered
@@ -66,7 +66,7 @@ def test_compare_gives_what_the_definition_gives_when_it_is_written_out():
     after[:, 6] = before[:, 6]
     a, b = make(images, before), make(images[::-1], after[::-1])
 
-    result = compare(a, b)
+    result = compare(a, b).as_json()
 
     slow = slow_distances(a, b)
     everything = {kind: [v for entry in slow.values() for v in entry[kind]] for kind in ("px", "along", "across")}
@@ -85,9 +85,9 @@ def test_compare_gives_what_the_definition_gives_when_it_is_written_out():
 def test_a_slide_along_the_contour_has_nothing_across():
     line = np.array([[[0, 0], [3, 4], [6, 8], [9, 12], [0, 0], [0, 9], [9, 9], [50, 50]]], float)
 
-    result = compare(make(["a.png"], line), make(["a.png"], line + np.array([0.6, 0.8])))["by_landmark"][1]
+    result = compare(make(["a.png"], line), make(["a.png"], line + np.array([0.6, 0.8]))).by_landmark[1].moves
 
-    assert (result["along"]["max"], result["across"]["max"]) == (pytest.approx(1.0), pytest.approx(0.0, abs=1e-12))
+    assert (result.along.max, result.across.max) == (pytest.approx(1.0), pytest.approx(0.0, abs=1e-12))
 
 
 def test_a_64th_of_a_pixel_is_no_move_and_a_little_more_is_one():
@@ -96,7 +96,7 @@ def test_a_64th_of_a_pixel_is_no_move_and_a_little_more_is_one():
     shifted[0, 0, 0] += 1 / 64
     shifted[0, 1, 0] += 1 / 63
 
-    assert compare(make(["a.png"], points), make(["a.png"], shifted))["moved"] == 1
+    assert compare(make(["a.png"], points), make(["a.png"], shifted)).whole.moved == 1
 
 
 def test_where_no_point_lies_on_a_contour_there_is_no_along_and_across():
@@ -105,7 +105,7 @@ def test_where_no_point_lies_on_a_contour_there_is_no_along_and_across():
 
     result = compare(make(list("abc"), points, loose), make(list("abc"), points + 1, loose))
 
-    assert result["along"] is result["across"] is None
+    assert result.whole.along is result.whole.across is None
     assert "on no contour" in format_compare(result)
 
 
@@ -151,54 +151,3 @@ def test_sets_of_different_schemes_and_sets_without_a_common_point_are_refused()
         compare(make(["a"], points), make(["b"], points))
     with pytest.raises(DataError, match="no labelled point in common"):
         compare(make(["a"], half), make(["a"], other))
-
-
-def refined(before: AnnotationSet, points, number, chi2, edge) -> AnnotationSet:
-    evidence = {"chi2": chi2, "at_edge": edge}
-    return before.moved(points, number, evidence, {"producer": "refiner", "parent_iteration": f"i{number - 1:02d}"})
-
-
-def test_the_log_counts_searched_points_only_and_reads_edges_as_numbers_or_truth_values():
-    points = scattered(4, 9)
-    split = np.repeat(["train", "train", "val", "test"], 8)
-    boxes = {"box_x": 0.0, "box_y": 0.0, "box_size": 50.0}
-    human = make(list("abcd"), points, split=split, **boxes)
-    chi2 = np.where(human.in_split("train")[:, None], 1.0, np.nan) * np.ones((4, 8))
-    chi2[0, 0] = np.nan
-    edge = np.where(np.isfinite(chi2), 0.0, np.nan)
-    edge[1, :3] = 1
-    moved = points + np.where(np.isfinite(chi2), 2.0, 0)[..., None] * [1, 0]
-    sets = {"i00": human, "i01": refined(human, moved, 1, chi2, edge)}
-    sets["i02"] = refined(sets["i01"], moved, 2, np.ones((4, 8)), np.ones((4, 8), bool))
-
-    first, second, third = rows = log_rows(sets)
-
-    assert (first["px"], first["moved"], first["instances"], first["points"]) == (None, None, 4, 32)
-    assert (second["searched"], second["moved"], second["parent"]) == (15, 15, "i00")
-    assert second["px"] == {"mean": pytest.approx(2), "p95": pytest.approx(2)}
-    assert second["percent_of_box"] == {"mean": pytest.approx(4), "p95": pytest.approx(4)}
-    assert (second["at_edge"], third["at_edge"]) == (3 / 15, 1.0)
-    assert json.loads(json.dumps(rows, allow_nan=False)) == rows
-    assert [line.split()[0] for line in format_log(rows).splitlines()[2:]] == ["i00", "i01", "i02"]
-
-
-def test_without_evidence_all_of_train_counts_and_without_boxes_there_is_no_share_of_the_box():
-    points = scattered(2, 10)
-    human = make(["a", "b"], points, split=np.repeat(["train", "test"], 8))
-    after = human.moved(points + 1, 1, {}, {"producer": "someone"})
-
-    row = log_rows({"i00": human, "i01": after})[1]
-
-    assert searched(after).sum() == row["searched"] == 8
-    assert (row["percent_of_box"], row["at_edge"], row["parent"]) == (None, None, None)
-    assert "someone" in format_log([row])
-
-
-def test_the_log_says_that_an_iteration_repeats_another_and_why(human):
-    stopped = human.moved(human.points, 2, {}, {"stopped": "i01 was kept: worse", "by_heart": 0.1})
-
-    rows = log_rows({"i00": human, "i02": stopped})
-
-    assert rows[1]["stopped"] == "i01 was kept: worse"
-    assert "stopped: i01 was kept: worse" in format_log(rows)
-    assert "stopped" not in format_log(rows[:1])

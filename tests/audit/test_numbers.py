@@ -1,17 +1,19 @@
-"""The audit's numbers, against their definitions written out; gates; decisions in bulk."""
+"""The audit's numbers, against their definitions written out; decisions in bulk."""
 
 from __future__ import annotations
 
-import contextlib
+import json
+from dataclasses import fields, replace
 
 import numpy as np
 import pytest
 
-from lmk.audit.numbers import audit, format_audit, sentence
-from lmk.errors import DataError, GateBroken, QueryError, UnknownName
+from lmk.audit.numbers import _MEANS, audit, audited, format_audit, sentence
+from lmk.audit.results import Audit, Numbers, Parts
+from lmk.errors import DataError, UnknownName
 from lmk.history import ledger
 from lmk.history.decisions import decide, format_decided
-from lmk.history.gates import judge, stop_if_broken
+from lmk.history.findings import FINDINGS, Finding
 from lmk.history.sql import asking
 from lmk.scheme import load_scheme
 from lmk.store import read_annotations
@@ -42,37 +44,37 @@ def test_numbers_are_what_their_definitions_say(paths):
     spread = np.sqrt(((by_image.sum(1) - mean * by_image.shape[1]) ** 2).sum() * images / (images - 1)) / drift.size
 
     with asking(paths) as questions:
-        row = audit(questions, list(paths.files()))["iterations"][1]
+        row = audit(questions, list(paths.files())).iterations[1]
 
-    assert row["points"] == drift.size
+    assert row.points == drift.size
     expected = {
         "mean": mean, "median": np.median(drift), "p95": np.percentile(drift, 95), "worst": drift.max(),
         "dx": shift[:, 0].mean(), "dy": shift[:, 1].mean(), "percent": mean,
         "var_x": shift[:, 0].var(ddof=1), "cov_xy": np.cov(shift.T)[0, 1],
         "percent_low": mean - 1.96 * spread, "percent_high": mean + 1.96 * spread,
     }  # fmt: skip
-    assert {name: row[name] for name in expected} == pytest.approx(expected, rel=1e-4)
+    assert {name: getattr(row, name) for name in expected} == pytest.approx(expected, rel=1e-4)
 
 
 @pytest.mark.parametrize(("by", "count"), [("landmark", 8), ("contour", 2), ("split", 2), ("image", COUNT // 2)])
 def test_parts_add_up_to_the_whole(paths, by, count):
     with asking(paths) as questions:
         found = audit(questions, list(paths.files()), by)
-    rows, whole = found["by"]["rows"], found["iterations"][-1]
+    rows, whole = found.by.rows, found.iterations[-1]
 
     assert len(rows) == count
     if by != "contour":  # a point is on none
-        assert sum(row["points"] for row in rows) == whole["points"]
-        mean = sum(row["mean"] * row["points"] for row in rows) / whole["points"]
-        assert mean == pytest.approx(whole["mean"])
+        assert sum(row.points for row in rows) == whole.points
+        mean = sum(row.mean * row.points for row in rows) / whole.points
+        assert mean == pytest.approx(whole.mean)
     if by == "landmark":
-        assert [row["part"] for row in rows] == list(SCHEME.names)
+        assert [row.part for row in rows] == list(SCHEME.names)
 
 
 def test_digits_in_which_two_runs_may_differ_are_left_out(paths):
     with asking(paths) as questions:
         found = audit(questions, list(paths.files()), "landmark")
-    values = [value for row in found["by"]["rows"] for value in row.values() if isinstance(value, float)]
+    values = [value for row in found.by.rows for value in row.as_json().values() if isinstance(value, float)]
 
     assert values
     assert values == [float(f"{value:.9g}") for value in values]
@@ -85,10 +87,11 @@ def test_a_part_that_nobody_knows_is_named_with_those_there_are(paths):
 
 def test_labels_that_settle_say_so(paths):
     with asking(paths) as questions:
-        first, second = audit(questions, list(paths.files()))["iterations"]
+        found = audit(questions, list(paths.files()))
 
-    assert first["settling"] is None
-    assert second["settling"] == pytest.approx(second["step"] / first["step"])
+    first, second = found.iterations
+    assert found.settling == [None, pytest.approx(second.step / first.step)]
+    assert [row["settling"] for row in found.as_json()["iterations"]] == found.settling
 
 
 def test_a_folder_of_human_labels_alone_has_no_drift(paths):
@@ -98,19 +101,16 @@ def test_a_folder_of_human_labels_alone_has_no_drift(paths):
     with asking(paths) as questions:
         found = audit(questions, ["i00"], "landmark")
 
-    assert (found["iterations"], found["by"]["rows"], found["findings"]) == ([], [], [])
+    assert (found.iterations, found.by.rows, found.findings) == ((), (), ())
     assert "only the human labels are here" in format_audit(found)
 
 
 def test_the_terminal_names_iterations_parts_and_findings(paths):
     with asking(paths) as questions:
         found = audit(questions, list(paths.files()), "split")
-    found["findings"] = [
-        {"what": "contour", "name": "jaw", "part": "split val", "direction": "along", "images": 9,
-         "mean_percent": -2.0, "t": -9.5, "p": 0.0},
-    ]  # fmt: skip
+    slid = Finding("contour", "jaw", "split val", "along", images=9, mean_percent=-2.0, t=-9.5, p=0.0)
 
-    text = format_audit(found)
+    text = format_audit(replace(found, findings=(slid,)))
 
     assert [line.split()[0] for line in text.splitlines() if line[:2] in ("i0", "tr", "va")] == [
         "i01", "i02", "i00", "i01", "i02", "train", "val",
@@ -127,35 +127,9 @@ def test_the_terminal_names_iterations_parts_and_findings(paths):
     ],
 )
 def test_findings_in_words(what, direction, size, said):
-    row = {"what": what, "name": "all points", "part": "", "direction": direction, "images": 9, "mean_percent": size}
+    finding = Finding(what, "all points", "", direction, images=9, mean_percent=size, t=5.0, p=0.0)
 
-    assert sentence({**row, "t": 5.0, "p": 0.0}).startswith(said)
-
-
-@pytest.mark.parametrize(
-    ("gate", "is_broken", "points"),
-    [
-        ("drift > 1000", False, 0),
-        ("drift > 0", True, COUNT * SCHEME.size),
-        ("avg(drift) > 1000", False, None),
-        ("avg(drift) > 0.1 -- px", True, None),
-        ("SELECT count(*) > 5 FROM instances", True, None),
-        ("with n as (select count(*) as c from points) select c < 5 from n", False, None),
-    ],
-)
-def test_a_gate_is_a_condition_on_points_on_all_of_them_or_a_whole_question(paths, gate, is_broken, points):
-    with asking(paths) as questions:
-        [verdict] = judge(questions, {"mine": gate}, "i02")
-
-    assert (verdict.broken, verdict.points) == (is_broken, points)
-    with pytest.raises(GateBroken, match="gate mine broken") if is_broken else contextlib.nullcontext():
-        stop_if_broken([verdict])
-
-
-@pytest.mark.parametrize("gate", ["drifft > 1", "avg(drift) > x", "drift > 1; DROP TABLE points", ""])
-def test_a_gate_that_cannot_be_asked_is_named(paths, gate):
-    with asking(paths) as questions, pytest.raises(QueryError, match="gate mine"):
-        judge(questions, {"mine": gate}, "i02")
+    assert sentence(finding).startswith(said)
 
 
 def test_decisions_are_on_the_points_that_meet_a_condition(paths):
@@ -203,21 +177,6 @@ def test_what_holds_can_be_asked(paths):
     np.testing.assert_array_equal(held, labels.points.reshape(-1, 2))
 
 
-def test_a_gate_does_not_count_points_that_somebody_has_decided_on(paths):
-    gates = {"far": "drift > 0", "whole": "(SELECT count(*) > 0 FROM points WHERE drift > 0 AND NOT decided)"}
-    with asking(paths) as questions:
-        assert [verdict.broken for verdict in judge(questions, gates, "i02")] == [True, True]
-
-    decide(paths, "revert", "landmark < 3", None, "me", None, dry_run=False)
-    with asking(paths) as questions:
-        [far, _] = judge(questions, gates, "i02")
-    assert far.points == COUNT * 5
-    decide(paths, "accept", "landmark >= 3", None, "me", None, dry_run=False)
-
-    with asking(paths) as questions:
-        assert [verdict.broken for verdict in judge(questions, {"far": "drift > 0"}, "i02")] == [False]
-
-
 def test_instances_whose_sides_were_exchanged_are_left_out_of_the_means(tmp_path):
     scheme = load_scheme("ibug68")
     human = faces_like(scheme, 30, 1)
@@ -229,19 +188,18 @@ def test_instances_whose_sides_were_exchanged_are_left_out_of_the_means(tmp_path
     with asking(paths) as questions:
         found = audit(questions, ["i00", "i01"])
 
-    assert found["iterations"][0]["worst"] == pytest.approx(2**0.5, abs=0.02)
-    assert found["iterations"][0]["points"] == 29 * 68
-    assert [row["swapped"] for row in found["shapes"]] == [0, 1]
+    assert found.iterations[0].worst == pytest.approx(2**0.5, abs=0.02)
+    assert found.iterations[0].points == 29 * 68
+    assert [row.swapped for row in found.shapes] == [0, 1]
 
 
 def test_long_names_are_shown_whole(paths):
     scheme = load_scheme("ibug68")
     with asking(paths) as questions:
         found = audit(questions, list(paths.files()), "landmark")
-    for row, name in zip(found["by"]["rows"], scheme.names[-8:], strict=True):
-        row["part"] = name
+    renamed = [replace(row, part=name) for row, name in zip(found.by.rows, scheme.names[-8:], strict=True)]
 
-    text = format_audit(found)
+    text = format_audit(replace(found, by=Parts("landmark", tuple(renamed))))
 
     assert all(name in text for name in scheme.names[-8:])
 
@@ -254,3 +212,26 @@ def test_a_user_without_a_name_has_to_say_who_decides(paths, monkeypatch):
     decide(paths, "revert", "landmark = 0", None, None, None, dry_run=True)
     with pytest.raises(DataError, match="--by NAME"):
         decide(paths, "revert", "landmark = 0", None, None, None, dry_run=False)
+
+
+def test_an_audit_comes_back_from_its_json_and_has_a_field_for_each_number(paths):
+    found = audited(paths, list(paths.files()), {"far": "drift > 0", "edge": "at_edge"}, "contour")
+
+    written = json.loads(json.dumps(found.as_json(), allow_nan=False))
+
+    assert Audit.of(written) == found
+    assert list(written) == ["iterations", "shapes", "findings", "by", "gates"]
+    numbers = [field.name for field in fields(Numbers)]
+    assert numbers == ["iteration", "part", "points", *_MEANS, "images", "percent_low", "percent_high"]
+    assert list(written["by"]["rows"][0]) == numbers
+    assert list(written["iterations"][0]) == [*numbers, "settling"]
+    assert [field.name for field in fields(Finding)] == list(FINDINGS)
+
+
+def test_where_nothing_counts_there_is_a_row_without_numbers(tmp_path):
+    human = make(["a.jpg"], scattered(1, 0))
+    paths = folder(tmp_path, human, human.moved(human.points, 1, {"chi2": np.full((1, 8), np.nan)}, {}))
+
+    [row] = audited(paths, ["i00", "i01"], {}).as_json()["iterations"]
+
+    assert row == {"iteration": "i01", "part": "all", "points": 0, **dict.fromkeys(_MEANS), "settling": None}

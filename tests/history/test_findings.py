@@ -112,7 +112,7 @@ def test_what_was_injected_is_the_first_thing_that_an_audit_of_files_says(tmp_pa
     ) as questions:
         found = audit(questions, ["i00", "i01"])
 
-    said = sentence(found["findings"][0])
+    said = sentence(found.findings[0])
     expected = {"landmark": f"landmark {FACE.names[54]} in split val: ", "contour": "contour jaw: 0."}
     assert said.startswith(expected[kind])
 

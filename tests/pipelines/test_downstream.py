@@ -6,10 +6,11 @@ import torch
 
 from lmk.config import DataParams
 from lmk.crops import crops_of
-from lmk.evaluation import model_tables
+from lmk.evaluation import measure_network
 from lmk.inference import predict
 from lmk.models.corrections import CorrectionParams
 from lmk.models.store import load_model
+from lmk.records import ALL, DOWNSTREAM, HUMAN, Subject, model_tables
 from lmk.store import write_annotations
 from pipelines.downstream import downstream
 from pipelines.paths import Paths
@@ -31,6 +32,7 @@ def test_a_correction_is_put_on_the_detector_that_learnt_the_same_labels(rendere
         for name, value in corrected.detector.state_dict().items():
             assert torch.equal(value, detector.state_dict()[name])
         points = predict(corrected, human, crops_of(human, rendered / "faces", 64), mirror=False)
-        tables = model_tables(points, human, None, "test", 8.0)
+        subject = Subject(DOWNSTREAM, "corrected", labels, "test", HUMAN, ALL)
+        tables = model_tables(measure_network(points, human, None, subject, 8.0))
         assert tables["human"]["interocular"]["nme"] > 0
     assert not list(paths.work.glob("*"))

@@ -13,6 +13,7 @@ import pandas as pd
 from lmk.annotations import EVIDENCE, AnnotationSet, default_boxes, make_set
 from lmk.audit.numbers import audited
 from lmk.history.decisions import decide
+from lmk.records import Metrics
 from lmk.report.page import write_report
 from lmk.scheme import load_scheme
 from lmk.store import write_annotations
@@ -96,8 +97,8 @@ def write(folder: Path, sets, images: Path, metrics, gates=None, reason=None) ->
         write_annotations(labels, paths.annotations(name))
     if reason:
         decide(paths, "accept", "landmark = 30", None, "<u>me</u>", reason, dry_run=False)
-    found, _ = audited(paths, list(sets), gates or {})
-    write_report(paths, list(sets), found, images, metrics)
+    found = audited(paths, list(sets), gates or {})
+    write_report(paths, list(sets), found, images, Metrics.of(metrics) if metrics else None)
     return paths.report
 
 
