@@ -8,13 +8,13 @@ import shlex
 import numpy as np
 import pytest
 
-from lmk.arguments import parser
 from lmk.config import HourglassParams, Params, ResNetParams
 from lmk.history.decisions import decide
 from lmk.history.sql import asking
 from lmk.scheme import known_schemes, parse_scheme
 from lmk.store import write_annotations
 from lmk.workspace import Workspace
+from tests.cli.lines import parse
 from tests.conftest import ROOT
 
 README = (ROOT / "README.md").read_text()
@@ -30,7 +30,7 @@ def test_every_lmk_command_of_the_docs_is_one():
 
     assert len(found) >= 8
     for words in found:
-        parser().parse_args(words)
+        parse(words)
 
 
 def test_every_make_target_of_the_docs_is_one():
