@@ -98,6 +98,13 @@ class Workspace:
             raise DataError(f"{self.root}: no annotations/i00.parquet in it; name the folder that `lmk clean` wrote")
         return {file.stem: file for file in found}
 
+    def refuse_among_iterations(self, output: Path) -> None:
+        """Nothing is ever written beside the iterations."""
+        if output.resolve().parent == self.annotations("i00").resolve().parent:
+            raise DataError(
+                f"{output}: iterations are never changed, nor is anything put beside them; name another folder"
+            )
+
     def read_all(self) -> dict[str, AnnotationSet]:
         """All sets that are there."""
         return {name: read_annotations(file) for name, file in self.files().items()}

@@ -9,7 +9,6 @@ import numpy as np
 import pytest
 import yaml
 
-from lmk.arguments import parser
 from lmk.config import Params, RefineParams, load_params
 from lmk.history.decisions import decide
 from lmk.history.sql import asking
@@ -17,6 +16,7 @@ from lmk.registry import NETWORKS, REFINERS
 from lmk.scheme import known_schemes, parse_scheme
 from lmk.store import write_annotations
 from lmk.workspace import Workspace
+from tests.cli.lines import parse
 from tests.conftest import ROOT
 
 README = (ROOT / "README.md").read_text()
@@ -33,7 +33,7 @@ def test_every_lmk_command_of_the_docs_is_one():
 
     assert len(found) >= 16
     for words in found:
-        parser().parse_args(words)
+        parse(words)
 
 
 def test_every_make_target_of_the_docs_is_one():

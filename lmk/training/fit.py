@@ -43,7 +43,7 @@ def fit(recipe: Recipe, job: Job, after_step: Callable[[int], None] | None = Non
     unseen = held_out(annotations, recipe.training.seed, recipe.training.held_out)
     annotations = annotations.without(unseen if recipe.left_out is None else unseen | recipe.left_out)
     # Before a network is made: it says what is wrong with images and boxes.
-    crops = crops_of(annotations, job.images, recipe.network.input_size, job.work / "crops")
+    crops = crops_of(annotations, job.images, recipe.network.input_size, job.crops)
     model = _start(recipe, annotations, job.start)
     curve = pd.DataFrame(columns=COLUMNS)
     if model.learns:

@@ -55,6 +55,11 @@ class Job:
     title: str  # for the progress
     start: Path | None = None  # folder of the network to go on from, or of the one that this one stands on
 
+    @property
+    def crops(self) -> Path:
+        """Folder where pixels are kept, for other jobs with the same images."""
+        return self.work / "crops"
+
 
 def provenance(recipe: Recipe, job: Job) -> dict[str, Any]:
     """All that makes one network differ from another."""

@@ -18,7 +18,7 @@ from lmk.synth.render import render_face
 
 
 def detector(small, **changes):
-    return small.model.model_copy(update=changes)
+    return small.model.changed(**changes)
 
 
 def test_the_layers_are_those_of_table_1(small):

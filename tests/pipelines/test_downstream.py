@@ -22,7 +22,7 @@ def test_a_correction_is_put_on_the_detector_that_learnt_the_same_labels(rendere
     write_annotations(human.moved(human.points + 1.0, 3, {}, {}), paths.labels)
     beneath = small.downstream.models["hourglass"]
     models = {"hourglass": beneath, "corrected": CorrectionParams(kind="shaped", detector=beneath)}
-    params = small.downstream.model_copy(update={"models": models})
+    params = small.downstream.changed(models=models)
     data = DataParams(root=str(rendered / "faces"), format="pts", scheme="ibug68", truth=None, box_scale=1.25)
 
     downstream(data, params, small.training, small.augmentation, paths)

@@ -80,7 +80,7 @@ def project(rendered, tmp_path_factory):
     (project / "artifacts" / "decisions" / "i00").mkdir(parents=True)
     (project / "artifacts" / "decisions" / "i00" / ".gitkeep").touch()
     shutil.copytree(rendered, project / "data")
-    params = load_params(ROOT / "params.yaml", [*SMALL, "training.images=400", "alignment.stop=false"])
+    params = load_params(ROOT / "params.yaml", [*SMALL, "training.images=400", "alternation.stop=false"])
     (project / "params.yaml").write_text(yaml.safe_dump(params.model_dump(), sort_keys=False))
     run(project, "git", "init", "-q")
     run(project, sys.executable, "-m", "dvc", "init", "-q")
@@ -152,6 +152,7 @@ def test_the_second_run_runs_nothing_and_leaves_what_is_tracked_alone(project, r
 
 def test_one_more_iteration_keeps_those_before_it(project, results):
     def grow(params):
+        params["refiners"]["keep"] = {"kind": "keep", "mirror": True}
         params["refine"]["schedule"]["i03"] = {"prev": "i02", "refiner": "keep", "images": 0, "learning_rate": 1e-3}
 
     edit_params(project, grow)
@@ -211,13 +212,13 @@ def test_a_broken_image_leaves_the_labels_of_before(project, results):
 
 
 def test_a_users_mistake_is_the_stages_one_line(project, results):
-    edit_params(project, lambda params: params["alignment"].update(prior_weight=-1.0))
+    edit_params(project, lambda params: params["training"].update(weight_decay=-1.0))
 
     output = dvc(project, "repro", "refine@i01", check=False)
 
-    assert "lmk: params.yaml: alignment.prior_weight: input should be greater than or equal to 0, not -1.0" in output
+    assert "lmk: params.yaml: training.weight_decay: input should be greater than or equal to 0, not -1.0" in output
     assert "Traceback" not in output
-    edit_params(project, lambda params: params["alignment"].update(prior_weight=0.1))
+    edit_params(project, lambda params: params["training"].update(weight_decay=1.0e-2))
     edit_params(project, lambda params: params["evaluation"].update(normaliser="wingspan"))
     first = run(project, sys.executable, "-m", "pipelines", "ingest", check=False)
     assert "lmk: unknown normaliser of scheme ibug68 'wingspan'; known: box, image, interocular, interpupil" in first

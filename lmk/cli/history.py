@@ -1,0 +1,237 @@
+"""Commands that look into what a cleaning left, and decide on it: log, audit, query, suspects, accept, labels."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+
+import click
+
+from lmk.cli.options import a_set, as_json, command, folder, load, output, parameters
+
+READS = "Leaves everything as it is."
+iteration = click.option("--iteration", metavar="iNN", help="Whose labels it is about. Default: the last.")
+
+
+@command(leaves=READS, examples=["log cleaned"])
+@folder
+@as_json
+def log(folder: Path, as_json: bool) -> None:
+    """List the iterations in a folder.
+
+    Parent, parameters, counts, mean and p95 drift of each.
+    """
+    from lmk.audit.log import format_log, log_rows
+    from lmk.workspace import Workspace
+
+    rows = log_rows(Workspace(folder))
+    print(json.dumps([row.as_json() for row in rows], indent=2) if as_json else format_log(rows))
+
+
+@command(leaves=READS, examples=["diff cleaned/annotations/i00.parquet cleaned/annotations/i03.parquet"])
+@a_set("first", "A.parquet", "An annotation set.")
+@a_set("second", "B.parquet", "Another one of the same images.")
+@as_json
+def diff(first: Path, second: Path, as_json: bool) -> None:
+    """Compare two sets point by point.
+
+    Distances in pixels, and their parts along and across the contour at each point of A.
+    """
+    from lmk.audit.drift import compare, format_compare
+    from lmk.store import read_annotations
+
+    result = compare(read_annotations(first), read_annotations(second))
+    print(json.dumps(result.as_json(), indent=2) if as_json else format_compare(result))
+
+
+@command(
+    leaves="Leaves everything as it is; exits with 3 when a gate is broken.",
+    examples=["audit cleaned --by contour", "audit cleaned --fail-on 'avg(drift) > 3'"],
+)
+@folder
+@click.option(
+    "--by",
+    metavar="PART",
+    help="Also the last iteration's numbers by landmark, contour, split, annotator, source, image or reason.",
+)
+@click.option(
+    "--fail-on",
+    multiple=True,
+    metavar="SQL",
+    help="One more gate, as in 'percent > 25' or 'avg(drift) > 3'; may be repeated.",
+)
+@as_json
+@parameters
+def audit(
+    folder: Path, by: str | None, fail_on: Sequence[str], as_json: bool, profile: str | None, settings: Sequence[str]
+) -> None:
+    """Say what moved, what moved as a whole, and whether it may stay.
+
+    Drift of every iteration in DIR against the human labels, along and across contours; what moved together: a
+    landmark, a contour, one split or annotator; and the gates: conditions in SQL that the last iteration must not
+    meet. docs/audit.md explains every number.
+    """
+    from lmk.audit.numbers import audited, format_audit
+    from lmk.console import warn
+    from lmk.history.gates import counted, stop_if_broken
+    from lmk.workspace import Workspace
+
+    paths = Workspace(folder)
+    gates = {**load(profile, settings).audit.gates, **{text: text for text in fail_on}}
+    found = audited(paths, list(paths.files()), gates, by)
+    verdicts = found.gates or ()
+    print(json.dumps(found.as_json(), indent=2) if as_json else f"{format_audit(found)}\n")
+    for verdict in verdicts:
+        if verdict.unjudged:
+            warn(str(verdict))
+    stop_if_broken(verdicts)
+    if not as_json:
+        print(counted(verdicts))
+
+
+@command(
+    leaves=READS,
+    examples=["query cleaned \"SELECT name, avg(drift) FROM points WHERE iteration = 'i01' GROUP BY name\""],
+)
+@folder
+@click.argument("question", metavar="SQL", help="One SELECT.")
+@as_json
+def query(folder: Path, question: str, as_json: bool) -> None:
+    """Ask the iterations a question in SQL.
+
+    Table `points` has one row for each labelled point in each iteration, `instances` one for each instance;
+    `findings`, `decisions` and `labels` (what holds of each point) are there too. docs/audit.md has the columns.
+    """
+    from lmk.history.sql import asking, rows_of
+    from lmk.workspace import Workspace
+
+    with asking(Workspace(folder)) as questions:
+        answer = questions.ask(question)
+    if as_json:
+        print(json.dumps(rows_of(answer), indent=2, default=str))
+    else:
+        print(answer.to_string(index=False) if len(answer) else "no rows")
+
+
+@command(leaves=READS, examples=["suspects cleaned"])
+@folder
+@as_json
+def suspects(folder: Path, as_json: bool) -> None:
+    """List human points that are likely gross errors.
+
+    One line for each: a point at its neighbour's place, a contour that is shifted, sides that are swapped. From the
+    last iteration in a folder; needs the refiner consensus, the default.
+    """
+    from lmk.history.sql import asking
+    from lmk.history.suspects import format_suspects
+    from lmk.history.suspects import suspects as list_suspects
+    from lmk.workspace import Workspace
+
+    paths = Workspace(folder)
+    with asking(paths) as questions:
+        found = list_suspects(questions, list(paths.files())[-1])
+    print(json.dumps([one.as_json() for one in found], indent=2) if as_json else format_suspects(found))
+
+
+@command(
+    leaves="Leaves FILE, if one is named: JSON with the spreads, sigmas for COCO's object keypoint similarity, and "
+    "weights for `lmk train --weights`, less for a looser landmark.",
+    examples=["ambiguity cleaned -o ambiguity.json"],
+)
+@folder
+@iteration
+@as_json
+@output("FILE", "Keep the JSON.", required=False)
+def ambiguity(folder: Path, iteration: str | None, as_json: bool, output: Path | None) -> None:
+    """Say how loosely annotators place each landmark.
+
+    Standard deviation of the human noise along and across the contour (to the right and down, off contours), in % of
+    the box, with intervals; from what separates human labels and the refined ones of an iteration, and how certain
+    those are.
+    """
+    from lmk.audit.ambiguity import as_json as plain
+    from lmk.audit.ambiguity import format_ambiguity, of_iteration
+    from lmk.store import write_json
+    from lmk.workspace import Workspace
+
+    paths = Workspace(folder)
+    files = paths.files()
+    if output:
+        paths.refuse_among_iterations(output)
+    name = iteration or list(files)[-1]
+    found = of_iteration(paths, name)
+    content = plain(found, name)
+    if output:
+        write_json(content, output)
+    print(json.dumps(content, indent=2) if as_json else format_ambiguity(found))
+
+
+def _decision(action: str, more: str, example: str, what: str) -> click.Command:
+    """The two commands that decide on points differ in what holds afterwards."""
+
+    def decide(
+        folder: Path, where: str, iteration: str | None, reason: str | None, by: str | None, dry_run: bool
+    ) -> None:
+        from lmk.history.decisions import decide, format_decided
+        from lmk.workspace import Workspace
+
+        rows, file = decide(Workspace(folder), action, where, iteration, by, reason, dry_run)
+        print(format_decided(rows, action, file))
+
+    decide.__doc__ = f"{what}\n\n{more} Columns for --where are those of `points` in docs/audit.md."
+    declared = [
+        folder,
+        click.option("--where", required=True, metavar="SQL", help="Which points, as in 'across > 8'."),
+        iteration,
+        click.option("--reason", metavar="TEXT", help="Kept with the decision."),
+        click.option("--by", metavar="NAME", help="Who decides. Default: who is logged in."),
+        click.option("--dry-run", is_flag=True, help="Only say which points it would be."),
+    ]
+    for option in reversed(declared):
+        decide = option(decide)
+    leaves = (
+        "Leaves a small file in DIR/decisions; none there is ever changed. To take a decision back, decide again. "
+        "`lmk labels` writes the labels with the decisions in place."
+    )
+    return command(leaves, [example], name=action)(decide)
+
+
+accept = _decision(
+    "accept",
+    "Accepted points stay where they are now, and later iterations take them as certain.",
+    "accept cleaned --where \"image = 'a.jpg' AND landmark = 30\"",
+    "Accept what an iteration says of points, whatever later ones say.",
+)
+revert = _decision(
+    "revert",
+    "They are the human's again, to the last bit, and later iterations take them as certain.",
+    "revert cleaned --where \"contour = 'jaw' AND abs(across) > 6\" --reason beards",
+    "Take points back to the human label, whatever later iterations say.",
+)
+
+
+@command(
+    leaves="Leaves SET.parquet; the iterations stay as they are.",
+    examples=["labels cleaned -o labels.parquet"],
+)
+@folder
+@output("SET.parquet", "The new annotation set.")
+def labels(folder: Path, output: Path) -> None:
+    """Write the labels that hold.
+
+    The last iteration's, but for points that somebody has decided on with `lmk accept` or `lmk revert`.
+    """
+    from lmk.history.ledger import accepted
+    from lmk.store import read_annotations, write_annotations
+    from lmk.workspace import Workspace
+
+    paths = Workspace(folder)
+    last = list(paths.files().values())[-1]
+    paths.refuse_among_iterations(output)
+    held = accepted(read_annotations(last), paths.decisions)
+    write_annotations(held, output)
+    print(f"{output}: {last.stem}, {held.provenance['decided']} points as they were decided")
+
+
+COMMANDS = (log, diff, audit, query, suspects, ambiguity, accept, revert, labels)
