@@ -316,12 +316,12 @@ def test_a_point_far_outside_stops_at_the_door_and_the_rejected_set_can_be_looke
         (["--scheme", "wflw98"], "68 points, but scheme wflw98 has 98"),
         (["--format", "coco"], "unknown format 'coco'; known: csv, pts"),
         (["--params", "nowhere.yaml"], "nowhere.yaml: no such parameter file"),
-        (["--set", "refiners.consensus.veiws=1"], "unknown key; known: kind, mirror, views"),
-        (["--set", "refiners.consensus.views=-1"], "greater than or equal to 4, not -1"),
+        (["--set", "refiners.align.prior_wieght=1"], "unknown key; known: floor"),
+        (["--set", "refiners.align.prior_weight=-1"], "greater than or equal to 0, not -1"),
         (["--set", "training.images=many"], "training.images: input should be a valid integer, not 'many'"),
         (["--set", "data.truth=nowhere.csv"], "nowhere.csv: no such file"),
-        (["--set", "refine.schedule.i01.refiner=foo"], "unknown refiner 'foo'; known in section refiners: consensus"),
-        (["--set", "refiners.consensus.window=40"], "unknown key; known: kind, mirror, views"),
+        (["--set", "refine.schedule.i01.refiner=foo"], "unknown refiner 'foo'; known in section refiners: align"),
+        (["--set", "refiners.align.window=4000"], "less than or equal to 128, not 4000"),
     ],
 )
 def test_a_wrong_name_or_parameter_is_one_line(rendered, tmp_path, capsys, options, says):
