@@ -60,6 +60,11 @@ def show_results() -> None:
     if not paths.metrics.is_file():
         raise DataError(f"{paths.metrics}: no results yet; `dvc repro` makes them")
     metrics = json.loads(paths.metrics.read_text(encoding="utf-8"))
+    if not metrics:  # see docs/decisions/0012
+        raise DataError(
+            f"{paths.metrics}: empty, because a gate of the audit was broken: {paths.report} says which; "
+            "`dvc repro` builds on these labels all the same"
+        )
     if metrics["labels"]:
         print(format_metrics(metrics))
     else:  # nobody knows the truth: show what moved
