@@ -1,1 +1,5 @@
-"""Prefect flows: order, schedule, retry and report of what the pipeline's stages do; never their logic."""
+"""Prefect over DVC: order, schedule, retries; DVC owns caching, the stages own the work."""
+
+import os
+
+os.environ.setdefault("DO_NOT_TRACK", "1")  # Prefect reads it when it is imported

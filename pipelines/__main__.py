@@ -63,7 +63,13 @@ def show_results() -> None:
     paths = Paths()
     if not paths.metrics.is_file():
         raise DataError(f"{paths.metrics}: no results yet; `dvc repro` makes them")
-    metrics = Metrics.of(json.loads(paths.metrics.read_text(encoding="utf-8")))
+    found = json.loads(paths.metrics.read_text(encoding="utf-8"))
+    if not found:  # see docs/decisions/0012
+        raise DataError(
+            f"{paths.metrics}: empty, because a gate of the audit was broken: {paths.report} says which; "
+            "`dvc repro` builds on these labels all the same"
+        )
+    metrics = Metrics.of(found)
     if metrics.names(LABELS):
         print(format_metrics(metrics))
     else:  # nobody knows the truth: show what moved

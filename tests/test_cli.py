@@ -388,7 +388,9 @@ def test_damaged_and_foreign_files_are_one_line(rendered, human, cleaned, tmp_pa
         "-o",
         tmp_path / "x",
     ]
-    assert "unknown refiner 'foo'; known in section refiners of the parameters: consensus" in fails(capsys, *refine, "--refiner", "foo")
+    assert "unknown refiner 'foo'; known in section refiners of the parameters: consensus" in fails(
+        capsys, *refine, "--refiner", "foo"
+    )
     unlabelled = human.select(human.in_split("train"))
     write_annotations(unlabelled, tmp_path / "train.parquet")
     line = fails(capsys, "evaluate", tmp_path / "train.parquet", "--model", model, "--images", images)

@@ -38,7 +38,9 @@ ROOMS = [
     ["lmk.cli"],
     ["lmk.__main__"],
     ["pipelines"],
-    ["flows"],
+    ["flows", "flows.dvc", "flows.serve"],
+    ["flows.outcome"],
+    ["flows.retrain"],
 ]
 ALONE = {
     "prefect": ("flows",),
