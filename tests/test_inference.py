@@ -9,7 +9,9 @@ import torch
 from torch import nn
 
 from lmk.annotations import make_set
-from lmk.inference import predict_views
+from lmk.crops import crops_of
+from lmk.inference import predict, predict_views
+from lmk.models.store import build_model
 from lmk.scheme import parse_scheme
 
 
@@ -61,3 +63,26 @@ def test_every_view_finds_a_point_where_it_is_and_mirrored_ones_under_its_own_na
     assert found.shape == (12, 2, 2, 2)
     np.testing.assert_allclose(found, np.broadcast_to(expected, found.shape), atol=0.6)
     assert np.abs(found - found[0]).max() > 1e-3  # the views differ
+
+
+def test_measured_predictions_do_not_depend_on_what_the_processor_does_in_bfloat16(rendered, human, small, monkeypatch):
+    model, crops = build_model(small.model, human.scheme, 3), crops_of(human, rendered / "faces", 64)
+    kinds = []
+    passed = type(model).forward
+
+    def noted(network, images):
+        found = passed(network, images)
+        kinds.append(found[-1].dtype)
+        return found
+
+    monkeypatch.setattr(type(model), "forward", noted)
+    monkeypatch.setattr(torch.cpu, "_is_avx512_bf16_supported", lambda: True)
+
+    exact = predict(model, human, crops, mirror=False)
+    assert set(kinds) == {torch.float32}
+    kinds.clear()
+    fast = predict(model, human, crops, mirror=False, fast=True)
+
+    assert set(kinds) == {torch.bfloat16}
+    assert 0 < np.abs(fast - exact).mean() < 0.5
+    np.testing.assert_array_equal(exact, predict(model, human, crops, mirror=False))

@@ -192,6 +192,6 @@ def _watch(model: Detector, annotations: AnnotationSet, crops: CropSource, watch
     if not watched.any():
         return None
     chosen = annotations.select(watched)
-    points = predict(model, chosen, crops.select(watched), mirror=False)
+    points = predict(model, chosen, crops.select(watched), mirror=False, fast=True)
     errors = instance_errors(point_errors(points, chosen.points), bounds_side(chosen.points))
     return float(np.nanmean(errors)) * 100
