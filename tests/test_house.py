@@ -35,6 +35,7 @@ ROOMS = [
     ["lmk.refine", "lmk.audit"],
     ["lmk.report"],
     ["lmk.clean"],
+    ["lmk.notebook"],
     ["lmk.cli"],
     ["lmk.__main__"],
     ["pipelines"],
