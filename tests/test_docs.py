@@ -10,7 +10,7 @@ import pytest
 import yaml
 
 from lmk.config import Params, RefineParams, load_params
-from lmk.history.decisions import decide
+from lmk.history.decisions import Wish, decide
 from lmk.history.sql import asking
 from lmk.registry import NETWORKS, REFINERS
 from lmk.scheme import known_schemes, parse_scheme
@@ -124,7 +124,7 @@ def asked(human, tmp_path_factory):
         evidence = {**numbers, "at_edge": numbers["peak"] > 0.9}
         moved = human.points + random.normal(0, 1, human.points.shape)
         write_annotations(human.moved(moved, number, evidence, {}), folder.annotations(f"i{number:02d}"))
-    decide(folder, "revert", "landmark = 3", None, "me", "seen", dry_run=False)
+    decide(folder, Wish("revert", "landmark = 3", None, "me", "seen"))
     with asking(folder) as questions:
         yield questions
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import subprocess
 import sys
 from pathlib import Path
@@ -107,7 +108,27 @@ def test_every_format_of_the_registry_is_called_what_it_says(name):
 
 
 def test_every_module_says_what_it_is_for():
-    import ast
 
     for name, path in modules().items():
         assert ast.get_docstring(ast.parse(Path(path).read_text(encoding="utf-8"))), name
+
+
+# Kernels are formulas, and a command has as many arguments as it has options.
+OUTSIDE_THE_MIDDLE = ("lmk.kernels.", "lmk.synth.", "lmk.cli.")
+LONGER = {"lmk.annotations": "one class, and how a table becomes one"}
+
+
+def test_no_function_of_the_middle_has_more_than_six_arguments():
+    for name, path in modules().items():
+        for node in ast.walk(ast.parse(path.read_text())):
+            if isinstance(node, ast.FunctionDef) and not name.startswith(OUTSIDE_THE_MIDDLE):
+                arguments = [each.arg for each in (*node.args.posonlyargs, *node.args.args, *node.args.kwonlyargs)]
+                assert len([each for each in arguments if each not in ("self", "cls", "ctx")]) <= 6, (
+                    f"{name}.{node.name}"
+                )
+
+
+def test_no_module_is_longer_than_300_lines_without_a_reason():
+    long = {name for name, path in modules().items() if len(path.read_text().splitlines()) > 300}
+
+    assert long <= LONGER.keys()

@@ -173,10 +173,10 @@ def _decision(action: str, more: str, example: str, what: str) -> click.Command:
     def decide(
         folder: Path, where: str, iteration: str | None, reason: str | None, by: str | None, dry_run: bool
     ) -> None:
-        from lmk.history.decisions import decide, format_decided
+        from lmk.history.decisions import Wish, decide, format_decided
         from lmk.workspace import Workspace
 
-        rows, file = decide(Workspace(folder), action, where, iteration, by, reason, dry_run)
+        rows, file = decide(Workspace(folder), Wish(action, where, iteration, by, reason), dry_run)
         print(format_decided(rows, action, file))
 
     decide.__doc__ = f"{what}\n\n{more} Columns for --where are those of `points` in docs/audit.md."

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import getpass
+from dataclasses import dataclass
 from pathlib import Path
 
 import pandas as pd
@@ -15,22 +16,26 @@ from lmk.workspace import Workspace
 SHOWN = 5  # points that are named
 
 
-def decide(
-    paths: Workspace,
-    action: str,
-    where: str,
-    iteration: str | None,
-    decided_by: str | None,
-    why: str | None,
-    dry_run: bool,
-) -> tuple[pd.DataFrame, Path | None]:
+@dataclass(frozen=True)
+class Wish:
+    """What somebody wants to decide."""
+
+    action: str  # a name in lmk.history.ledger.ACTIONS
+    where: str  # a condition in SQL over the columns of `points`
+    iteration: str | None = None  # whose values are judged; the last without it
+    by: str | None = None  # who decides; who is logged in without it
+    reason: str | None = None
+
+
+def decide(paths: Workspace, wish: Wish, dry_run: bool = False) -> tuple[pd.DataFrame, Path | None]:
     """Accept or revert the points of an iteration that meet a condition.
 
     Returns:
         The points, largest drift first, and the file that keeps the decision; None for a dry run.
     """
+    action, where = wish.action, wish.where
     names = list(paths.files())
-    iteration = iteration or names[-1]
+    iteration = wish.iteration or names[-1]
     if iteration not in names:
         raise UnknownName("iteration", iteration, names)
     place = ("x", "y") if action == "accept" else ("human_x", "human_y")
@@ -52,7 +57,7 @@ def decide(
     rows = rows.assign(action=action, iteration=iteration)
     if dry_run:
         return rows, None
-    rows = rows.assign(decided_by=decided_by or _logged_in(), why=why)
+    rows = rows.assign(decided_by=wish.by or _logged_in(), why=wish.reason)
     return rows, ledger.record(paths.decisions, iteration, rows)
 
 

@@ -12,7 +12,7 @@ from lmk.annotations import AnnotationSet
 from lmk.audit.log import format_log, log_rows
 from lmk.audit.numbers import audited
 from lmk.cli import main
-from lmk.history.decisions import decide
+from lmk.history.decisions import Wish, decide
 from lmk.scheme import load_scheme
 from lmk.store import read_annotations
 from tests.history.sets import faces_like, folder, make, scattered
@@ -120,6 +120,6 @@ def test_a_decision_changes_no_iteration_and_so_no_line_of_the_log(tmp_path):
     paths = folder(tmp_path, human, refined(human, human.points + 3.0, 1, np.ones((2, 8)), np.zeros((2, 8), bool)))
     before = log_rows(paths)
 
-    decide(paths, "revert", "landmark = 2", None, "me", None, dry_run=False)
+    decide(paths, Wish("revert", "landmark = 2", None, "me", None))
 
     assert log_rows(paths) == before

@@ -12,7 +12,7 @@ from lmk.audit.numbers import _MEANS, audit, audited, format_audit, sentence
 from lmk.audit.results import Audit, Numbers, Parts
 from lmk.errors import DataError, UnknownName
 from lmk.history import ledger
-from lmk.history.decisions import decide, format_decided
+from lmk.history.decisions import Wish, decide, format_decided
 from lmk.history.findings import FINDINGS, Finding
 from lmk.history.sql import asking
 from lmk.scheme import load_scheme
@@ -135,7 +135,7 @@ def test_findings_in_words(what, direction, size, said):
 def test_decisions_are_on_the_points_that_meet_a_condition(paths):
     last = read_annotations(paths.annotations("i02"))
 
-    rows, file = decide(paths, "accept", "landmark = 3 AND split = 'train'", None, "me", "seen", dry_run=False)
+    rows, file = decide(paths, Wish("accept", "landmark = 3 AND split = 'train'", None, "me", "seen"))
 
     kept = ledger.read(paths.decisions)
     assert file is not None
@@ -150,7 +150,7 @@ def test_decisions_are_on_the_points_that_meet_a_condition(paths):
 
 
 def test_a_dry_run_decides_nothing(paths):
-    rows, file = decide(paths, "revert", "drift > 0", "i01", None, None, dry_run=True)
+    rows, file = decide(paths, Wish("revert", "drift > 0", "i01", None, None), dry_run=True)
 
     assert file is None
     assert not paths.decisions.exists()
@@ -159,14 +159,14 @@ def test_a_dry_run_decides_nothing(paths):
 
 def test_a_condition_that_no_point_meets_is_a_mistake(paths):
     with pytest.raises(DataError, match="no point of i02 meets it"):
-        decide(paths, "revert", "drift > 1000", None, "me", None, dry_run=False)
+        decide(paths, Wish("revert", "drift > 1000", None, "me", None))
     with pytest.raises(UnknownName, match="i09"):
-        decide(paths, "revert", "drift > 0", "i09", "me", None, dry_run=False)
+        decide(paths, Wish("revert", "drift > 0", "i09", "me", None))
 
 
 def test_what_holds_can_be_asked(paths):
-    decide(paths, "accept", "landmark = 1", "i01", "me", None, dry_run=False)
-    decide(paths, "revert", "landmark = 1 AND split = 'val'", None, "you", "no", dry_run=False)
+    decide(paths, Wish("accept", "landmark = 1", "i01", "me", None))
+    decide(paths, Wish("revert", "landmark = 1 AND split = 'val'", None, "you", "no"))
     labels = ledger.accepted(read_annotations(paths.annotations("i02")), paths.decisions)
 
     with asking(paths) as questions:
@@ -209,9 +209,9 @@ def test_a_user_without_a_name_has_to_say_who_decides(paths, monkeypatch):
         raise KeyError("getpwuid(): uid not found")
 
     monkeypatch.setattr("getpass.getuser", nobody)
-    decide(paths, "revert", "landmark = 0", None, None, None, dry_run=True)
+    decide(paths, Wish("revert", "landmark = 0", None, None, None), dry_run=True)
     with pytest.raises(DataError, match="--by NAME"):
-        decide(paths, "revert", "landmark = 0", None, None, None, dry_run=False)
+        decide(paths, Wish("revert", "landmark = 0", None, None, None))
 
 
 def test_an_audit_comes_back_from_its_json_and_has_a_field_for_each_number(paths):

@@ -10,7 +10,7 @@ import yaml
 
 from lmk.config import known_profiles, profile_path
 from lmk.errors import GateBroken, QueryError
-from lmk.history.decisions import decide
+from lmk.history.decisions import Wish, decide
 from lmk.history.gates import Verdict, counted, judge, over_all_points, points_of, stop_if_broken
 from lmk.history.sql import asking
 from lmk.scheme import load_scheme
@@ -140,9 +140,9 @@ def test_a_gate_does_not_count_points_that_somebody_has_decided_on(paths):
     with asking(paths) as questions:
         assert [verdict.broken for verdict in judge(questions, gates, "i01")] == [True, True]
 
-    decide(paths, "revert", "landmark < 3", None, "me", None, dry_run=False)
+    decide(paths, Wish("revert", "landmark < 3", None, "me", None))
     assert verdict_on(paths, "drift > 0").points == COUNT * 5
-    decide(paths, "accept", "landmark >= 3", None, "me", None, dry_run=False)
+    decide(paths, Wish("accept", "landmark >= 3", None, "me", None))
 
     assert verdict_on(paths, "drift > 0").state == "holds"
     assert verdict_on(paths, "avg(drift) > 0").unjudged == "no point of i01 was searched and is still undecided"

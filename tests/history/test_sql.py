@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from lmk.errors import QueryError
-from lmk.history.decisions import decide
+from lmk.history.decisions import Wish, decide
 from lmk.history.gates import judge
 from lmk.history.sql import asking, condition
 from lmk.workspace import Workspace
@@ -92,7 +92,7 @@ def test_a_mistake_is_told_on_one_line_with_the_question(questions):
 
 def test_a_condition_cannot_reach_beyond_its_iteration(questions, tmp_path):
     paths = Workspace(tmp_path / "cleaned")
-    rows, _ = decide(paths, "revert", "false) OR (true", "i01", "me", None, dry_run=True)
+    rows, _ = decide(paths, Wish("revert", "false) OR (true", "i01", "me", None), dry_run=True)
     assert len(rows) == 4 * 8
     [verdict] = judge(questions, {"all": "false) OR (true"}, "i01")
     assert verdict.points == 4 * 8

@@ -12,8 +12,9 @@ from lmk.audit.drift import paired
 from lmk.errors import DataError, FormatError, SchemeError
 from lmk.history import ledger
 from lmk.history import table as tables
+from lmk.history.rows import changed_sides, crossings
 from lmk.history.sql import Questions, asking
-from lmk.history.table import build_table, changed_sides, contour_names, crossings
+from lmk.history.table import build_table, contour_names
 from lmk.scheme import load_scheme
 from lmk.store import read_annotations
 from tests.history.sets import SCHEME, faces_like, folder, make, scattered

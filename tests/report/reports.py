@@ -12,7 +12,7 @@ import pandas as pd
 
 from lmk.annotations import EVIDENCE, AnnotationSet, default_boxes, make_set
 from lmk.audit.numbers import audited
-from lmk.history.decisions import decide
+from lmk.history.decisions import Wish, decide
 from lmk.records import Metrics
 from lmk.report.page import write_report
 from lmk.scheme import load_scheme
@@ -96,7 +96,7 @@ def write(folder: Path, sets, images: Path, metrics, gates=None, reason=None) ->
     for name, labels in sets.items():
         write_annotations(labels, paths.annotations(name))
     if reason:
-        decide(paths, "accept", "landmark = 30", None, "<u>me</u>", reason, dry_run=False)
+        decide(paths, Wish("accept", "landmark = 30", None, "<u>me</u>", reason))
     found = audited(paths, list(sets), gates or {})
     write_report(paths, list(sets), found, images, Metrics.of(metrics) if metrics else None)
     return paths.report
