@@ -7,7 +7,11 @@ BIN := $(VENV)/bin
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 export DO_NOT_TRACK := 1
 
-.PHONY: setup run test check format clean
+# Tests of modules that train nothing and open no browser.
+QUICK := tests/kernels tests/formats tests/cli $(filter-out tests/test_bench.py tests/test_cli.py tests/test_python.py, \
+	$(wildcard tests/test_*.py))
+
+.PHONY: setup run test quick check format clean
 
 setup: $(STAMP)
 
@@ -24,6 +28,10 @@ run: $(STAMP)
 
 test: $(STAMP)
 	$(BIN)/python -m pytest
+
+# What a developer runs between two edits.
+quick: check
+	$(BIN)/python -m pytest --durations=3 -x $(QUICK)
 
 check: $(STAMP)
 	$(BIN)/ruff format --check .
