@@ -37,7 +37,7 @@ class LogRow:
             "producer": known.producer,
             "refiner": known.refiner,
             "stopped": known.stopped,
-            "by_heart": known.memorised,
+            "memorised": known.memorised,
             "parameters": dict(known.parameters),
             "instances": self.instances,
             "points": self.points,

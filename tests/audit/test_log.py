@@ -46,7 +46,7 @@ def test_the_log_counts_searched_points_only_and_reads_edges_as_numbers_or_truth
     assert (two["at_edge"], three["at_edge"]) == (3 / 15, 1.0)
     assert json.loads(json.dumps(written, allow_nan=False)) == written
     assert list(two) == [
-        "name", "parent", "producer", "refiner", "stopped", "by_heart", "parameters", "instances", "points",
+        "name", "parent", "producer", "refiner", "stopped", "memorised", "parameters", "instances", "points",
         "searched", "moved", "px", "percent_of_box", "at_edge",
     ]  # fmt: skip
     assert [line.split()[0] for line in format_log(rows).splitlines()[2:]] == ["i00", "i01", "i02"]
@@ -70,7 +70,7 @@ def test_the_log_says_that_an_iteration_repeats_another_and_why(human, tmp_path)
     rows = log_rows(folder(tmp_path, human, stopped))
 
     assert rows[1].as_json()["stopped"] == "i01 was kept: worse"
-    assert rows[1].as_json()["by_heart"] == 0.1
+    assert rows[1].as_json()["memorised"] == 0.1
     assert "stopped: i01 was kept: worse" in format_log(rows)
     assert "stopped" not in format_log(rows[:1])
 
