@@ -8,8 +8,6 @@ is docs/results/ambiguity.md.
 
 from __future__ import annotations
 
-import argparse
-import json
 from pathlib import Path
 from typing import Any
 
@@ -18,16 +16,16 @@ import numpy as np
 import pandas as pd
 import vl_convert
 
-from bench.downstream.__main__ import RESULTS, SEEDS, cleaned
+from bench.cells import RESULTS, Cell, Cells, parsed, parser_of, profile
+from bench.downstream.__main__ import cleaned
 from bench.downstream.data import COUNTS, NOISES, SIDE, part, render
-from bench.label_truth.__main__ import profile
 from bench.label_truth.data import read_truth
 from lmk.annotations import AnnotationSet
 from lmk.audit.ambiguity import DOUBT, FEWEST, MEMORY, MODEL, Ambiguity, of_iteration
 from lmk.audit.drift import evidence_of, turned
 from lmk.config import default_profile, load_params
 from lmk.progress import Progress
-from lmk.store import digest_of, read_annotations, write_json, write_text
+from lmk.store import digest_of, read_annotations, write_text
 from lmk.synth.noise import ANNOTATORS, CORNERS, annotator_name, contour_of, slides
 from lmk.synth.noise import NOISES as MODELS
 
@@ -35,49 +33,43 @@ DIRECTIONS = ("along", "across")
 NEAR = 0.15  # what is asked for, in parts of the injected spread
 
 
-def main() -> None:
-    """Clean what is not clean yet, compare, write the page."""
-    parser = argparse.ArgumentParser(prog="python -m bench.ambiguity", description=__doc__.splitlines()[0])
-    parser.add_argument("--work", type=Path, help="folder for datasets and networks")
-    parser.add_argument("--noise", choices=NOISES, action="append", help="only this one (may be repeated)")
-    parser.add_argument("--count", type=int, choices=COUNTS, default=500, help="faces (default 500)")
-    parser.add_argument("--seed", type=int, action="append", help=f"only this one (default: {SEEDS})")
-    parser.add_argument("--page", action="store_true", help="compare nothing, only write the page")
-    options = parser.parse_args()
-    if not options.page and options.work is None:
-        parser.error("name a folder for datasets and networks with --work")
-    params = load_params(default_profile(), ["data.scheme=ibug68"])
-    kept = RESULTS / "ambiguity.json"
-    rows = {place(row): row for row in (json.loads(kept.read_text()) if kept.is_file() else [])}
-    for noise in [] if options.page else options.noise or NOISES:
-        for seed in options.seed or SEEDS:
-            row = {"noise": noise, "faces": options.count, "seed": seed, "profile": profile(), "recipe": recipe()}
-            if valid(rows.get(place(row), {})):
-                continue
-            pool = render(noise, seed, options.work, Progress("drawing faces", "faces"))
-            folder = part(pool, 0, options.count, options.work / f"{noise}-{options.count}-{seed}")
-            paths = cleaned(folder, params)
-            human, refined = (read_annotations(paths.annotations(name)) for name in ("i00", params.refine.last))
-            found = of_iteration(paths, params.refine.last)
-            missed = misses(refined, read_truth(refined, folder))
-            rows[place(row)] = {**row, **compared(found, missed, human, noise, seed)}
-            print(rows[place(row)], flush=True)
-            write_json([rows[key] for key in sorted(rows)], kept)
-    write_page([rows[key] for key in sorted(rows) if rows[key]["profile"] == profile()], RESULTS)
-
-
-def valid(row: dict[str, Any]) -> bool:
-    """Whether a row is there, and was made with this profile and these intervals."""
-    return row.get("profile") == profile() and row.get("recipe") == recipe()
-
-
 def recipe() -> str:
-    """A short name for the constants of intervals; of these, spreads themselves depend on FEWEST alone."""
+    """A digest of the constants of intervals; the estimates themselves depend on FEWEST alone."""
     return digest_of(MODEL, DOUBT, MEMORY, FEWEST)
 
 
-def place(row: dict[str, Any]) -> tuple[int, int, int]:
-    """Of a row on the page; one that is made again takes it."""
+CELLS = Cells("ambiguity", ("noise", "faces", "seed"), lambda _: {"profile": profile(), "recipe": recipe()})
+
+
+def main() -> None:
+    """Clean what is not clean yet, compare, write the page."""
+    parser = parser_of("ambiguity", __doc__)
+    parser.add_argument("--noise", choices=NOISES, action="append", help="only this one (may be repeated)")
+    parser.add_argument("--count", type=int, choices=COUNTS, default=500, help="faces (default 500)")
+    options = parsed(parser)
+    CELLS.fill(
+        [(noise, options.count, seed) for noise in options.noise or NOISES for seed in options.seed],
+        make_cell,
+        lambda cell: ", ".join(f"{name} {cell[name]['median_ratio']} of injected" for name in DIRECTIONS),
+        options,
+    )
+    rows = [cell for cell in CELLS.all() if cell["profile"] == profile()]
+    write_page(sorted(rows, key=place), RESULTS)
+
+
+def make_cell(noise: str, faces: int, seed: int, work: Path) -> Cell:
+    """Clean one set and compare the estimates with the noise that was injected."""
+    params = load_params(default_profile(), ["data.scheme=ibug68"])
+    pool = render(noise, seed, work, Progress("drawing faces", "faces"))
+    folder = part(pool, 0, faces, work / f"{noise}-{faces}-{seed}")
+    paths = cleaned(folder, params)
+    human, refined = (read_annotations(paths.annotations(name)) for name in ("i00", params.refine.last))
+    found = of_iteration(paths, params.refine.last)
+    return compared(found, misses(refined, read_truth(refined, folder)), human, noise, seed)
+
+
+def place(row: Cell) -> tuple[int, int, int]:
+    """Of a row on the page."""
     return NOISES.index(row["noise"]), row["faces"], row["seed"]
 
 
@@ -92,10 +84,10 @@ def misses(refined: AnnotationSet, truth: AnnotationSet) -> Any:
     return np.sqrt(np.nansum(trust * parts**2, 0) / trust.sum(0))
 
 
-def compared(found: list[Ambiguity], missed: Any, human: AnnotationSet, noise: str, seed: int) -> dict[str, Any]:
+def compared(found: list[Ambiguity], missed: Any, human: AnnotationSet, noise: str, seed: int) -> Cell:
     """Estimates, and what refined labels miss, in parts of what was injected, over all landmarks."""
     injected = spread_of(human, noise, seed)
-    result: dict[str, Any] = {}
+    result: Cell = {}
     for column, direction in enumerate(DIRECTIONS):
         values = np.array([getattr(row, direction) for row in found])
         ratio = values[:, 0] / injected[:, column]
@@ -130,7 +122,7 @@ def spread_of(human: AnnotationSet, noise: str, seed: int) -> Any:
     return square * np.sqrt(np.stack([along, across], -1))
 
 
-def write_page(rows: list[dict[str, Any]], folder: Path) -> None:
+def write_page(rows: list[Cell], folder: Path) -> None:
     """Write ambiguity.md and its plot."""
     (folder / "images").mkdir(parents=True, exist_ok=True)
     if rows:
@@ -138,7 +130,7 @@ def write_page(rows: list[dict[str, Any]], folder: Path) -> None:
     write_text(page(rows), folder / "ambiguity.md")
 
 
-def chart(rows: list[dict[str, Any]]) -> Any:
+def chart(rows: list[Cell]) -> Any:
     """Of every row, the middle and 90 % of all landmarks' ratios, over the band that was asked for."""
     table = pd.DataFrame(
         {
@@ -165,7 +157,7 @@ def chart(rows: list[dict[str, Any]]) -> Any:
     )
 
 
-def page(rows: list[dict[str, Any]]) -> str:
+def page(rows: list[Cell]) -> str:
     """The table."""
     pixels = ", ".join(f"{noise} {MODELS[noise].across * SIDE:.1f}" for noise in NOISES)
     lines = [
@@ -190,7 +182,7 @@ def page(rows: list[dict[str, Any]]) -> str:
     for row in rows:
         for direction in DIRECTIONS:
             found = row[direction]
-            covered = f"{found['covered']:.0f} %" if valid(row) else "-"
+            covered = f"{found['covered']:.0f} %" if CELLS.valid(row) else "-"
             missed = f"{found['missed']:.2f}" if "missed" in found else "-"
             lines.append(
                 f"| {row['noise']} | {row['faces']} | {row['seed']} | {direction} | {found['median_ratio']:.3f} "

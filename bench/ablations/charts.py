@@ -33,7 +33,7 @@ def charts(cells: Cells) -> dict[str, Any]:
         for against, title in AGAINST.items()
         if (error := at(cells, *place, "errors", -1, against)) is not None
     ]
-    found = {
+    found: dict[str, tuple[list[dict[str, Any]], str, str, str, str]] = {
         "error": (rows, "epoch", "test error, %", "labels", "Figure 7: test error against the truth"),
         "loss": (losses, "epoch", "training loss", "labels", "Figure 6: training loss"),
         "stop": (stops, "epochs with an update", "test error, %", "against", "Figure 8: when updates stop"),
@@ -70,8 +70,8 @@ def _gains_of_search(cells: Cells) -> list[dict[str, Any]]:
             found = {"the paper": (number, TABLE_5["0"])}
             for against, what in AGAINST.items():
                 error = median(cell["errors"][against] for cell in searched(cells, experiment, variant))
-                if error is not None and human[against] is not None:
-                    found[f"against {what}"] = error, human[against]
+                if error is not None and (base := human[against]) is not None:
+                    found[f"against {what}"] = error, base
             rows += [
                 {
                     "of": title,

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import statistics
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -31,7 +30,7 @@ from bench.ablations.numbers import (
 )
 from bench.ablations.runs import COUNT, LEARNT, NOISE
 from bench.downstream.__main__ import IMAGES as SEEN
-from lmk.store import write_json, write_text
+from lmk.store import write_text
 
 EXPLAINED = 11  # the seed that the text below Figure 8 is about
 TAUGHT = ("baseline", "not updated", "updated", "consensus", "true")
@@ -56,17 +55,15 @@ COLUMNS = (
 )
 
 
-def write_page(cells: Sequence[dict[str, Any]], folder: Path) -> None:
-    """Write ablations.json, ablations.md and its plots."""
+def write_page(cells: Sequence[dict[str, Any]], others: Sequence[dict[str, Any]], folder: Path) -> None:
+    """Write ablations.md and its plots; `others` are rows of bench.downstream, for Table 7."""
     grouped: dict[tuple[str, str], list[dict[str, Any]]] = {}
     for cell in whole(cells):
         grouped.setdefault((cell["experiment"], cell["variant"]), []).append(cell)
-    write_json({f"{experiment}: {variant}": found for (experiment, variant), found in grouped.items()},
-               folder / "ablations.json")  # fmt: skip
     (folder / "images").mkdir(parents=True, exist_ok=True)
     for name, chart in charts(grouped).items():
         write_text(vl_convert.vegalite_to_svg(chart.to_json()) + "\n", folder / "images" / f"ablations_{name}.svg")
-    write_text(_text(grouped, folder), folder / "ablations.md")
+    write_text(_text(grouped, others), folder / "ablations.md")
 
 
 def _seeds(cells: Cells, experiment: str) -> str:
@@ -74,7 +71,7 @@ def _seeds(cells: Cells, experiment: str) -> str:
     return ", ".join(map(str, sorted(found)))
 
 
-def _text(cells: Cells, folder: Path) -> str:
+def _text(cells: Cells, others: Sequence[dict[str, Any]]) -> str:
     lines = [
         "# The paper, table by table",
         "",
@@ -93,7 +90,7 @@ def _text(cells: Cells, folder: Path) -> str:
         *_table_of_search(cells, "lambda", "Table 5: balance of prior and likelihood", "lambda", TABLE_5),
         *_table_of_search(cells, "template", "Table 6: size of the template", "template", TABLE_6),
         *_updates(cells),
-        *_table_7(folder),
+        *_table_7(others),
         *_corrections(cells),
     ]
     return "\n".join(lines)
@@ -119,7 +116,9 @@ def _table_of_search(cells: Cells, experiment: str, title: str, column: str, pap
         values = _of_search(searched(cells, experiment, variant))
         copied = SAME.get(experiment, {}).get(variant, "")
         note = " (human labels)" if variant == "0" else f" (as {copied})" if copied in paper else ""
-        lines.append(f"| {variant}{note} | {' | '.join(map(_cell, values or [None] * 3))} | {number:.2f} |")
+        lines.append(
+            f"| {variant}{note} | {' | '.join(map(_cell, values)) if values else '- | - | -'} | {number:.2f} |"
+        )
         if values and copied not in paper:
             made[variant] = values
     labels, detector = (min(made, key=lambda variant: made[variant][which]) for which in (0, 1))
@@ -220,7 +219,7 @@ def _why(cells: Cells) -> list[str]:
     return [text, ""]
 
 
-def _table_7(folder: Path) -> list[str]:
+def _table_7(others: Sequence[dict[str, Any]]) -> list[str]:
     lines = [
         "## Table 7: other networks on the labels",
         "",
@@ -230,8 +229,7 @@ def _table_7(folder: Path) -> list[str]:
         "| network | seeds | error against | human labels | refined | gain | paper, 300W |",
         "|---|---|---|---:|---:|---:|---|",
     ]
-    path = folder / "downstream.json"
-    for row in json.loads(path.read_text()) if path.is_file() else []:
+    for row in others:
         if (row["noise"], row["count"]) == (NOISE, COUNT) and row["model"] in TABLE_7:
             human, refined = row["errors"]["human"], row["errors"]["refined"]
             (gain, low, high), (was, now) = row["gain"], TABLE_7[row["model"]]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,25 +16,22 @@ import torch
 from numpy.typing import NDArray
 from torch.nn import functional
 
+from bench.ablations.measures import bias, label_errors, shorter
+from bench.alternation import Round, Start, alternate, paper, search_once
 from bench.downstream.__main__ import budget, cleaned
 from bench.downstream.data import COUNTS, TESTED, errors_of, part, read, render
-from bench.label_truth.rivals import paper
 from lmk.annotations import AnnotationSet
-from lmk.config import CorrectionParams, Iteration, Params, default_profile, load_params
-from lmk.evaluation import is_gross, normalisers
+from lmk.config import CorrectionParams, Params, default_profile, load_params
 from lmk.fitting import cut_crops, fit
 from lmk.images import Crops
 from lmk.inference import keep_memory, predict
-from lmk.kernels.metrics import instance_errors, point_errors
 from lmk.models import CURVE, Network, load_model
 from lmk.models.corrections import Correction, ShapeCorrection
 from lmk.models.hourglass import StackedHourglass
 from lmk.progress import Progress
-from lmk.refine.iteration import run_iteration, search_labels
-from lmk.store import read_annotations, remove, write_annotations
+from lmk.store import read_annotations, write_annotations
 from lmk.workspace import Workspace
 
-Array = NDArray[np.float64]
 NOISE, COUNT = "default", 500
 ROUNDS = 10  # of one epoch each, after a search; the paper finds ten enough
 EPOCH = 3148  # images, as many as the paper's 300W has, though ours are fewer and seen more often
@@ -83,28 +80,26 @@ def errors(here: Setting, model: Network, crops: Crops | None = None) -> dict[st
     }
 
 
-def searched(here: Setting, weight: float, template: float, out: Path, work: Path) -> dict[str, Any]:
+def searched(here: Setting, changed: Mapping[str, float], out: Path, work: Path) -> dict[str, Any]:
     """Search once as the paper does, with the detector that has learnt human labels, and teach another from scratch.
 
     Args:
         here: the faces.
-        weight: lambda; nothing is searched where it is 0, which is the baseline of Table 5.
-        template: side of what is compared, in pixels of a heatmap of 256.
+        changed: what differs from the paper's search: `prior_weight` is lambda, and where it is 0 nothing is searched,
+            the baseline of Table 5; `template` is the side of what is compared, in pixels of a heatmap of 256.
         out: folder for labels and the network that learns them.
         work: folder for unfinished trainings.
 
     Returns:
-        What the labels miss the truth by, and the errors of the network.
+        The error of the labels, and that of the network.
     """
-    params, images = here.params, here.folder / "faces"
+    params = paper(here.params, **changed)
     human, labels = here.paths.annotations("i00"), out / "labels.parquet"
-    if weight:
-        alignment = paper(params, "updated").model_copy(update={"prior_weight": weight, "template": template})
-        once = Iteration(prev="i00", refiner="align", images=0, learning_rate=params.training.learning_rate)
-        judge = here.paths.model("i00")
-        write_annotations(search_labels(human, human, judge, images, params.training, alignment, once, "i01"), labels)
+    if params.alignment.prior_weight:
+        found = search_once(human, here.paths.model("i00"), here.folder / "faces", params)
     else:
-        write_annotations(read_annotations(human), labels)
+        found = read_annotations(human)
+    write_annotations(found, labels)
     scratch(here, labels, out / "hourglass", work)
     truth = read(here.folder, params.data.box_scale)[1]
     return {
@@ -162,33 +157,17 @@ def alternation(
         Of every round, from before the first on: error against truth and human test labels, training loss, and what
         the labels that are learnt miss the truth by.
     """
-    params, paths = here.params, Workspace(out)
-    alignment = paper(params, observation)
-    remove(out)
-    for kind in ("annotations", "models"):
-        (out / kind).mkdir(parents=True)
+    params = paper(here.params, observation=observation)
     human = read_annotations(here.paths.annotations("i00"))
     truth = read(here.folder, params.data.box_scale)[1]
     first = human.moved(truth.points, 0, {}, {"producer": "truth"}) if teach_truth else human
-    write_annotations(first, paths.annotations("i00"))
-    paths.model("i00").symlink_to(here.paths.model("i00").absolute())
-    images = here.folder / "faces"
-    crops = cut_crops(read_annotations(paths.annotations("i00")), images, params.model.input_size)
-    for number in range(1, ROUNDS + 1):
-        iteration = Iteration.model_validate(
-            {
-                "prev": f"i{number - 1:02d}",
-                "refiner": refiner if number <= updates else "keep",
-                "images": EPOCH,
-                "learning_rate": params.training.learning_rate / SLOWER,
-            }
-        )
-        # Another seed every time, or each round would see the very images of the one before.
-        training = params.training.model_copy(update={"held_out": 0.0, "seed": 100 * here.seed + number})
-        run_iteration(
-            f"i{number:02d}", iteration, images, params.model, training, params.augmentation, alignment,
-            params.validation, paths, crops,
-        )  # fmt: skip
+    rate = params.training.learning_rate / SLOWER
+    # Another seed every time, or each round would see the very images of the one before.
+    rounds = [
+        Round(refiner if number <= updates else "keep", EPOCH, rate, 100 * here.seed + number)
+        for number in range(1, ROUNDS + 1)
+    ]
+    paths = alternate(Start(first, here.paths.model("i00"), here.folder / "faces"), rounds, params, out)
     names = [f"i{number:02d}" for number in range(ROUNDS + 1)]
     models = [paths.model(name) for name in names]
     return {
@@ -198,80 +177,37 @@ def alternation(
     }
 
 
-def label_errors(labels: AnnotationSet, truth: AnnotationSet) -> dict[str, float]:
-    """Mean error of labels in % of interocular; what of it is the same on every face, and how much of that is size.
+@dataclass(frozen=True)
+class Unit:
+    """A correction to be trained; the kind `none` is the detector itself, trained on for as long on the same images."""
 
-    Gross human errors are left out, as bench.label_truth does; a search does not look as far as they go.
-    """
-    unit = normalisers(truth)["interocular"]
-    points = np.where(is_gross(truth)[..., None], np.nan, labels.points)
-    mean = float(np.nanmean(instance_errors(point_errors(points, truth.points), unit)))
-    found = {"bias": bias(points, truth), "shorter": shorter(points, truth), "size": size_of_bias(points, truth)}
-    return {"mean": round(100 * mean, 4), **found}
+    kind: str
+    detector: Path  # folder of the trained network beneath
+    labels: Path  # that it learns
+    coarse: float  # share of images of low resolution that it learns from
 
 
-def bias(points: Array, truth: AnnotationSet) -> float:
-    """Mean offset of each landmark from the truth, root mean square over landmarks, in % of interocular."""
-    return round(100 * float(np.sqrt((_mean(points - truth.points, truth) ** 2).sum(-1).mean())), 4)
-
-
-def size_of_bias(points: Array, truth: AnnotationSet) -> float:
-    """What part of the squared bias, in %, would be gone if every contour had its size."""
-    offsets, shape = _mean(points - truth.points, truth), _mean(truth.points, truth)
-    left, seen = offsets.copy(), set[int]()
-    for contour in truth.scheme.contours:
-        rows = [landmark for landmark in dict.fromkeys(contour) if landmark not in seen]
-        seen.update(rows)
-        away = shape[rows] - shape[rows].mean(0)
-        left[rows] -= away * (offsets[rows] * away).sum() / (away**2).sum()
-    return round(100 * float(1 - (left**2).sum() / (offsets**2).sum()), 1)
-
-
-def _mean(points: Array, truth: AnnotationSet) -> Array:
-    """Over faces, in interocular distances."""
-    mean: Array = np.nanmean(points / normalisers(truth)["interocular"][:, None, None], axis=0)
-    return mean
-
-
-def shorter(points: Array, truth: AnnotationSet) -> float:
-    """By how many % contours are drawn to their middles, mean over contours and faces; scatter has no say in it."""
-    found = []
-    for contour in truth.scheme.contours:
-        there = np.isfinite(points[:, contour]).all(-1, keepdims=True)
-        count = there.sum(1, keepdims=True)
-        true = truth.points[:, contour]
-        true = np.where(there, true - (true * there).sum(1, keepdims=True) / np.maximum(count, 1), 0)
-        away = np.where(there, points[:, contour] - truth.points[:, contour], 0)
-        size = (true**2).sum((1, 2))
-        found.append(np.where(size > 0, -(away * true).sum((1, 2)) / np.where(size > 0, size, 1), np.nan))
-    return round(100 * float(np.nanmean(found)), 3)
-
-
-def corrected(
-    here: Setting, kind: str, detector: Path, labels: Path, target: Path, work: Path, coarse: float
-) -> Network:
-    """A correction of a trained detector, learnt from some labels; part of the images that it sees are coarse.
-
-    The kind `none` is the detector itself, after as long a training on the same images.
-    """
+def corrected(here: Setting, unit: Unit, target: Path, work: Path) -> Network:
+    """Train a unit and keep it in `target`."""
     params = here.params
-    beneath = load_model(detector, here.tested.scheme)
+    beneath = load_model(unit.detector, here.tested.scheme)
     rate = params.downstream.learning_rate
     training = params.training.model_copy(
         update={"images": LEARNT, "epochs": LEARNT // COUNT, "learning_rate": rate, "held_out": 0.0, "seed": here.seed}
     )
-    correction = {"kind": kind, "detector": beneath.params}
-    with showing(StackedHourglass if kind == "none" else Correction, coarse):
+    alone = unit.kind == "none"
+    correction = {"kind": unit.kind, "detector": beneath.params}
+    with showing(StackedHourglass if alone else Correction, unit.coarse):
         fit(
-            labels=labels,
+            labels=unit.labels,
             images=here.folder / "faces",
-            network=beneath.params if kind == "none" else CorrectionParams.model_validate(correction),
+            network=beneath.params if alone else CorrectionParams.model_validate(correction),
             training=training,
             augmentation=params.augmentation,
             target=target,
             work=work,
             title=target.name,
-            start=detector,
+            start=unit.detector,
         )
     return load_model(target, here.tested.scheme)
 

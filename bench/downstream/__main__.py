@@ -1,8 +1,8 @@
 """Run the bench, a part of it, or only write its page.
 
-`python -m bench.downstream --work DIR` makes every cell that is not there yet: a kind of noise, a number of faces, a
-network, the labels it learns, a seed.  Each is a small JSON file in docs/results/downstream/, so that a killed run goes
-on and a part can be made alone: `--noise double --count 200 --seed 11`.  The page is docs/results/downstream.md.
+`python -m bench.downstream --work DIR` makes every cell of docs/results/downstream.jsonl that is not there yet: a kind
+of noise, a number of faces, a network, the labels that it is trained on, a seed.  A part can be made alone: `--noise
+double --count 200 --seed 11`.  The page is docs/results/downstream.md.
 
 All networks of a row are trained from scratch with one budget; refined labels are those of `lmk clean` with its
 defaults on those very faces.  Test faces are others, rendered with the same seed; nothing is tuned on them but the
@@ -11,33 +11,36 @@ weight in STAR's loss, a rival.
 
 from __future__ import annotations
 
-import argparse
-import json
 import time
 from itertools import product
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
 
+from bench.cells import RESULTS, Cell, Cells, parsed, parser_of, profile
 from bench.downstream.data import COUNTS, NOISES, TESTED, errors_of, part, read, render
 from bench.downstream.page import write_page
-from bench.label_truth.__main__ import profile
 from lmk.audit.ambiguity import of_iteration
 from lmk.clean import clean
-from lmk.config import HourglassParams, Params, ResNetParams, TrainingParams, default_profile, load_params
+from lmk.config import (
+    CorrectionParams,
+    HourglassParams,
+    Params,
+    ResNetParams,
+    TrainingParams,
+    default_profile,
+    load_params,
+)
 from lmk.fitting import cut_crops, fit
 from lmk.inference import keep_memory, predict
 from lmk.kernels.heatmap import STAR_WIDTH
 from lmk.models import load_model
 from lmk.models.hourglass import FAR
 from lmk.progress import Progress
-from lmk.store import digest_of, write_annotations, write_json
+from lmk.store import digest_of, write_annotations
 from lmk.workspace import Workspace
 
-RESULTS = Path(__file__).parents[2] / "docs" / "results"
-SEEDS = (11, 12, 13)
 IMAGES = 16000  # that each network sees, but each face no more often than the profile has it
 MODELS = ("hourglass", "resnet", "wide")
 # wide: the profile's detector with the training of `lmk train`, more than twice as much work; for these faces alone.
@@ -55,26 +58,18 @@ def asked_for(place: tuple[str, int, str, str]) -> bool:
     return labels != "star" or model == "hourglass"  # the loss needs heatmaps
 
 
-def cell_path(noise: str, count: int, model: str, labels: str, seed: int) -> Path:
-    """Where a result is kept."""
-    return RESULTS / "downstream" / f"{noise}_{count}_{model}_{labels}_{seed}.json"
-
-
-def up_to_date(path: Path) -> bool:
-    """Whether a cell is there and says what it would say now."""
-    return path.is_file() and valid(json.loads(path.read_text()))
-
-
-def valid(cell: dict[str, Any]) -> bool:
-    """Whether a cell was made with this profile, network and budget."""
-    return bool(cell["profile"] == profile() and cell.get("recipe") == recipe(cell["model"], cell["labels"]))
-
-
 def recipe(model: str, labels: str) -> str:
     """A short name for a network, its budget, and how its maps are read."""
     params = load_params(default_profile(), ["data.scheme=ibug68"])
     asked = network(params, model, labels)
     return digest_of(asked.model_dump(), budget(params, model).model_dump(), FAR, STAR_WIDTH if labels == "star" else 0)
+
+
+CELLS = Cells(
+    "downstream",
+    ("noise", "count", "model", "labels", "seed"),
+    lambda key: {"profile": profile(), "recipe": recipe(key["model"], key["labels"])},
+)
 
 
 def budget(params: Params, model: str) -> TrainingParams:
@@ -88,10 +83,11 @@ def budget(params: Params, model: str) -> TrainingParams:
 def network(params: Params, model: str, labels: str) -> HourglassParams | ResNetParams:
     """One of the profile's downstream models."""
     found = params.model if model == "wide" else params.downstream.models[model]
+    assert not isinstance(found, CorrectionParams)  # the profile has none of them
     return found.model_copy(update={"loss": "star"}) if labels == "star" else found
 
 
-def make_cell(noise: str, count: int, model: str, labels: str, seed: int, work: Path) -> dict[str, Any]:
+def make_cell(noise: str, count: int, model: str, labels: str, seed: int, work: Path) -> Cell:
     """Train one network and measure it on the faces that are kept for that."""
     params = load_params(default_profile(), ["data.scheme=ibug68"])
     scale = params.data.box_scale
@@ -118,13 +114,6 @@ def make_cell(noise: str, count: int, model: str, labels: str, seed: int, work: 
     trained = load_model(target, human.scheme)
     points = predict(trained, human, cut_crops(human, tested / "faces", trained.params.input_size), mirror=False)
     return {
-        "noise": noise,
-        "count": count,
-        "model": model,
-        "labels": labels,
-        "seed": seed,
-        "profile": profile(),
-        "recipe": recipe(model, labels),
         "images": min(training.images, training.epochs * count),
         "seconds": round(seconds, 1),
         "cores": torch.get_num_threads(),
@@ -159,38 +148,30 @@ def _labels(labels: str, folder: Path, params: Params) -> Path:
 
 def main() -> None:
     """Make what is missing, then the page."""
-    parser = argparse.ArgumentParser(prog="python -m bench.downstream", description=__doc__.splitlines()[0])
-    parser.add_argument("--work", type=Path, help="folder for datasets and networks")
+    parser = parser_of("downstream", __doc__)
     parser.add_argument("--noise", choices=NOISES, action="append", help="only this one (may be repeated)")
     parser.add_argument(
         "--count", type=int, choices=COUNTS, action="append", help="only so many faces (may be repeated)"
     )
     parser.add_argument("--model", choices=MODELS, action="append", help="only this network (may be repeated)")
     parser.add_argument("--labels", choices=LABELS, action="append", help="only these labels (may be repeated)")
-    parser.add_argument("--seed", type=int, action="append", help=f"only this one (default: {SEEDS})")
-    parser.add_argument("--page", action="store_true", help="make no cells, only write the page")
-    options = parser.parse_args()
-    if not options.page and options.work is None:
-        parser.error("name a folder for datasets and networks with --work")
+    options = parsed(parser)
     wanted = [
-        place
-        for place in product(
+        (noise, count, model, labels)
+        for noise, count, labels, model in product(
             options.noise or NOISES, options.count or COUNTS, options.labels or LABELS, options.model or MODELS
         )
-        if asked_for(place)
+        if asked_for((noise, count, labels, model))
     ]
     if not wanted:
         parser.error("no such cells: star is for hourglass, wide for 500 faces of default or double noise")
-    for seed in [] if options.page else options.seed or SEEDS:
-        for noise, count, labels, model in wanted:
-            path = cell_path(noise, count, model, labels, seed)
-            if not up_to_date(path):
-                cell = make_cell(noise, count, model, labels, seed, options.work)
-                write_json(cell, path)
-                mean = np.nanmean(cell["errors"]["truth"])
-                print(f"{path.stem}: {mean:.3f} % of interocular", flush=True)
-    cells = [json.loads(path.read_text()) for path in sorted((RESULTS / "downstream").glob("*.json"))]
-    write_page([cell for cell in cells if valid(cell)], RESULTS)
+    CELLS.fill(
+        [(*place, seed) for seed in options.seed for place in wanted],
+        make_cell,
+        lambda cell: f"{np.nanmean(cell['errors']['truth']):.3f} % of interocular",
+        options,
+    )
+    write_page(CELLS.current(), RESULTS)
 
 
 if __name__ == "__main__":

@@ -76,7 +76,7 @@ def _disturb_photographs(seed: int, out: Path) -> None:
 def scatter(points: Array, width: float, scheme: LandmarkScheme, random: np.random.Generator) -> Array:
     """(K, 2) noise of one human: Student-t along and across each contour, the lesser one where there is none."""
     along = scheme.tangents(points)
-    on_contour = np.isfinite(along).all(-1)
+    on_contour = np.asarray(np.isfinite(along).all(-1))
     along = np.where(on_contour[:, None], along, [1.0, 0.0])
     across = np.stack([-along[:, 1], along[:, 0]], -1)
     drawn = random.standard_t(TAILS, (len(points), 2)) / np.sqrt(TAILS / (TAILS - 2))
@@ -93,7 +93,8 @@ def with_shared_habit(bench: Bench, human: AnnotationSet, truth: AnnotationSet, 
     share = np.array([(names == annotator_name(number)).mean() for number in range(ANNOTATORS)])
     shared = share @ slides(human.scheme, seed, law.slide)
     width = human.instances["width"].to_numpy(np.float64)[:, None, None]
-    return truth.points + width * np.stack([habit(points, human.scheme, shared) for points in truth.points])
+    moved = [habit(points, human.scheme, shared) for points in truth.points]
+    return np.asarray(truth.points + width * np.stack(moved))
 
 
 def read_truth(human: AnnotationSet, folder: Path) -> AnnotationSet:
@@ -119,6 +120,6 @@ def more_annotators(bench: Bench, human: AnnotationSet, truth: AnnotationSet, se
         def draw(index: int, which: int) -> Array:
             random = np.random.default_rng([seed, 501, which, index])
             points = truth.points[index]
-            return points + scatter(points, float(human.boxes[index, 2]), human.scheme, random)
+            return np.asarray(points + scatter(points, float(human.boxes[index, 2]), human.scheme, random))
 
     return np.stack([np.mean([draw(i, which) for which in range(1, count + 1)], axis=0) for i in range(len(size))])

@@ -1,4 +1,4 @@
-"""The results as JSON, as a page and as plots."""
+"""The results as a page and as plots."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from bench.label_truth.data import BENCHES
-from lmk.store import write_json, write_text
+from lmk.store import write_text
 
 ASKED = {"A": -75.0, "B": -60.0, "C": -50.0}
 NAMES = {
@@ -26,7 +26,7 @@ NAMES = {
 
 
 def write_page(cells: Sequence[dict[str, Any]], folder: Path) -> None:
-    """Write label_truth.json, label_truth.md and its plots."""
+    """Write label_truth.md and its plots."""
     grouped: dict[tuple[str, str], list[dict[str, Any]]] = {}
     for cell in cells:
         grouped.setdefault((cell["bench"], cell["rival"]), []).append(cell)
@@ -34,7 +34,6 @@ def write_page(cells: Sequence[dict[str, Any]], folder: Path) -> None:
     table = {
         name: {rival: _medians(grouped[name, rival]) for rival in NAMES if (name, rival) in grouped} for name in benches
     }
-    write_json(table, folder / "label_truth.json")
     (folder / "images").mkdir(parents=True, exist_ok=True)
     for name in benches:
         write_text(bars(BENCHES[name].title, table[name]), folder / "images" / f"label_truth_{name}.svg")

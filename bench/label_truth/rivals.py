@@ -2,23 +2,23 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
+from bench.alternation import Round, Start, alternate, paper, search_once
 from lmk.annotations import AnnotationSet
 from lmk.clean import clean
-from lmk.config import AlignmentParams, Iteration, Params, default_profile, load_params
+from lmk.config import Params, default_profile, load_params
 from lmk.fitting import cut_crops
 from lmk.inference import keep_memory, predict
 from lmk.models import load_model
-from lmk.refine.iteration import run_iteration, search_labels
-from lmk.store import read_annotations, remove
+from lmk.store import read_annotations
 from lmk.workspace import Workspace
 
 Array = NDArray[np.float64]
-PAPER = {"window": 17.0, "template": 19.0, "prior_weight": 0.1, "mirror": False, "teach": "refined", "stop": False}
 ROUNDS, EPOCHS, RATE = 6, 2, 1e-3  # of the paper's alternation; it searches after each epoch, ten times
 SPREAD_KEPT = 0.95  # of the shapes' variance, by the components that a shape is projected on
 
@@ -49,39 +49,19 @@ def prediction(faces: Path, params: Params, work: Path) -> Array:
 
 def paper_once(faces: Path, params: Params, work: Path) -> Array:
     """The paper's search, once."""
-    human = Workspace(work).annotations("i00")
-    alignment, judge = paper(params, "updated"), last_judge(params, work)
-    return search_labels(human, human, judge, faces, params.training, alignment, _round("i00", 0), "i01").points
+    human, judge = Workspace(work).annotations("i00"), last_judge(params, work)
+    return search_once(human, judge, faces, paper(params)).points
 
 
 def alternation(faces: Path, params: Params, work: Path, observation: str, out: Path) -> list[Array]:
     """The paper's alternation of searching and training on what was found, after each of ROUNDS rounds."""
-    alignment, paths = paper(params, observation), Workspace(out)
-    training = params.training.model_copy(update={"held_out": 0.0})
-    remove(out)
-    for kind in ("annotations", "models"):
-        (out / kind).mkdir(parents=True)
-    paths.annotations("i00").symlink_to(Workspace(work).annotations("i00").absolute())
-    paths.model("i00").symlink_to(last_judge(params, work).absolute())
-    human = read_annotations(paths.annotations("i00"))
-    crops = cut_crops(human, faces, params.model.input_size)
+    human = read_annotations(Workspace(work).annotations("i00"))
     images = EPOCHS * len(human.instances)
-    for number in range(1, ROUNDS + 1):
-        iteration = _round(f"i{number - 1:02d}", images if number < ROUNDS else 0)
-        run_iteration(
-            f"i{number:02d}", iteration, faces, params.model, training, params.augmentation, alignment,
-            params.validation, paths, crops,
-        )  # fmt: skip
+    trained = Round("align", images, RATE, params.training.seed)
+    rounds = [trained] * (ROUNDS - 1) + [replace(trained, images=0)]
+    start = Start(human, last_judge(params, work), faces)
+    paths = alternate(start, rounds, paper(params, observation=observation), out)
     return [read_annotations(paths.annotations(f"i{number:02d}")).points for number in range(ROUNDS + 1)]
-
-
-def paper(params: Params, observation: str) -> AlignmentParams:
-    """The paper's search."""
-    return params.alignment.model_copy(update={**PAPER, "observation": observation})
-
-
-def _round(prev: str, images: int) -> Iteration:
-    return Iteration(prev=prev, refiner="align", images=images, learning_rate=RATE)
 
 
 def shape_projection(human: AnnotationSet) -> Array:

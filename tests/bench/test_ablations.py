@@ -17,12 +17,15 @@ from lmk.models.corrections import ShapeCorrection
 
 
 def test_the_ablations_run_and_their_page_has_every_table(tiny, small, tmp_path, every_peak_counts, monkeypatch):
+    import bench.alternation as turns
     from bench.ablations import __main__ as ablations
-    from bench.ablations import runs
     from bench.ablations.page import write_page as write_ablations
     from bench.downstream import __main__ as downstream
 
-    cells, rounds, run = [], [], runs.run_iteration
+    def made(*place):
+        return {"experiment": place[0], "variant": place[1], "seed": 3} | ablations.make_cell(*place, 3, tmp_path)
+
+    cells, rounds, run = [], [], turns.run_iteration
 
     def noted(name, iteration, images, model, training, *rest):
         rounds.append(
@@ -30,11 +33,11 @@ def test_the_ablations_run_and_their_page_has_every_table(tiny, small, tmp_path,
         )
         run(name, iteration, images, model, training, *rest)
 
-    monkeypatch.setattr(runs, "run_iteration", noted)
+    monkeypatch.setattr(turns, "run_iteration", noted)
     for experiment, variant in (
         ("update", "baseline"), ("update", "updated"), ("update", "true"), ("update", "not updated"), ("stop", "1"),
     ):  # fmt: skip
-        cell = ablations.make_cell(experiment, variant, 3, tmp_path)
+        cell = made(experiment, variant)
         assert len(cell["errors"]) == 3
         assert all(np.isfinite(list(errors.values())).all() for errors in cell["errors"])
         cells.append(cell)
@@ -47,20 +50,18 @@ def test_the_ablations_run_and_their_page_has_every_table(tiny, small, tmp_path,
     ]  # fmt: skip
     assert len({seed for seed, *_ in rounds}) == 2  # of the two rounds, the same for all
     assert {(images, rate) for _, images, rate, *_ in rounds} == {(10, small.training.learning_rate / 100)}
-    searched = [
-        ablations.make_cell(*place, 3, tmp_path) for place in (("lambda", "0"), ("lambda", "0.1"), ("template", "1"))
-    ]
+    searched = [made(*place) for place in (("lambda", "0"), ("lambda", "0.1"), ("template", "1"))]
     assert (
         len({cell["labels"]["mean"] for cell in searched}) == len({cell["errors"]["truth"] for cell in searched}) == 3
     )
     assert searched[0]["labels"] == cells[0]["labels"][0]  # nothing is searched
-    monkeypatch.setattr(downstream, "RESULTS", tmp_path)
+    monkeypatch.setattr(downstream.CELLS, "folder", tmp_path)
     variants = (
         "human none", "refined pca", "refined pca alike", "human ghcu", "human ghcu clear", "human none coarsely",
         "human none longer",
     )  # fmt: skip
-    corrected = {variant: ablations.make_cell("correction", variant, 3, tmp_path) for variant in variants}
-    assert (tmp_path / "downstream" / "default_10_hourglass_refined_3.json").is_file()
+    corrected = {variant: made("correction", variant) for variant in variants}
+    assert downstream.CELLS.up_to_date("default", 10, "hourglass", "refined", 3)
     found = {variant: cell["by_images"] for variant, cell in corrected.items()}
     for same, other in (
         ("human ghcu", "human ghcu clear"), ("human none", "human none coarsely"), ("human none", "human none longer"),
@@ -71,7 +72,7 @@ def test_the_ablations_run_and_their_page_has_every_table(tiny, small, tmp_path,
     assert corrected["refined pca"]["milliseconds"] > 0
     cells += [*searched, *corrected.values()]
 
-    write_ablations(cells, tmp_path)
+    write_ablations(cells, [], tmp_path)
 
     text = (tmp_path / "ablations.md").read_text()
     assert text.count("Not run yet") == 0
@@ -127,7 +128,10 @@ def test_each_row_of_the_ablations_page_is_made_of_its_own_cells(tmp_path):
     ]
     cells[-1]["by_images"]["occluded"] = measured(1.4)  # alone below the 1.5 of the detector  # fmt: skip
 
-    write_ablations(cells, tmp_path)
+    row = {"noise": "default", "count": 500, "model": "resnet", "seeds": [1, 2], "against": "truth"}
+    row |= {"errors": {"human": 4.0, "refined": 3.0}, "gain": [25.0, 20.0, 30.0]}
+
+    write_ablations(cells, [row, {**row, "count": 200, "seeds": [3]}, {**row, "model": "wide"}], tmp_path)
 
     text = (tmp_path / "ablations.md").read_text()
     for row in (
@@ -145,6 +149,8 @@ def test_each_row_of_the_ablations_page_is_made_of_its_own_cells(tmp_path):
         "| refined | ghcu | 7 | 5.000 | 6.000 | 7.000 | 8.000 | 0.2 | 3.85 / 3.46 / 7.51 |",
     ):
         assert row in text, row
+    assert "| resnet | 1, 2 | the truth | 4.000 | 3.000 | 25.0 % (+20.0 to +30.0) | 5.49 to 5.12, 6.7 % |" in text
+    assert text.count("| 4.000 | 3.000 | 25.0 %") == 1  # of 500 faces, and of networks that the paper has
     assert "Seeds 1, 2, 4." in text
     assert "Lowest: 0.1 for the labels, 0.1 for our detector, 0.1 for the paper's." in text
     assert "Lowest: 11 for the labels, 11 for our detector, 19 for the paper's." in text
@@ -161,7 +167,7 @@ def test_each_row_of_the_ablations_page_is_made_of_its_own_cells(tmp_path):
     assert "Lowest after human labels: clean: none, occluded: ghcu, low resolution: none, both: none." in text
     assert "categories 1 / 2 / 3: -4 % / +6 % / -2 %." in text
 
-    write_ablations([cells[0], {**cells[3], "seed": 9}], tmp_path)  # one row each of two seeds
+    write_ablations([cells[0], {**cells[3], "seed": 9}], [], tmp_path)  # one row each of two seeds
     assert "| 0 (human labels) | 31.000 | 31.000 | 31.500 | 4.99 |" in (tmp_path / "ablations.md").read_text()
 
 
@@ -188,7 +194,7 @@ def test_a_shape_model_to_which_all_readings_are_alike_filters_outliers_alone(sm
 
 
 def test_labels_miss_by_what_they_were_moved_and_gross_errors_do_not_count(rendered, human):
-    from bench.ablations.runs import bias, label_errors, shorter, size_of_bias
+    from bench.ablations.measures import bias, label_errors, shorter, size_of_bias
 
     truth = read_truth(human, rendered)
     points, unit = truth.points.copy(), normalisers(truth)["interocular"]
