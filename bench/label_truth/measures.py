@@ -107,7 +107,7 @@ def single_ceiling(human: AnnotationSet, truth: AnnotationSet, noise: str) -> Ar
     """The best possible score of a single slip: its odds with the truth and the noise law known."""
     law, scheme, width = NOISES[noise], human.scheme, human.instances["width"].to_numpy(np.float64)
     along = scheme.tangents(truth.points)
-    free = ~np.isfinite(along).all(-1)
+    free = np.asarray(~np.isfinite(along).all(-1))
     free[:, list(CORNERS.get(scheme.name, ()))] = True
     along = np.where(free[..., None], [1.0, 0.0], along)
     axes = np.stack([along, np.stack([-along[..., 1], along[..., 0]], -1)], -2)
