@@ -17,6 +17,7 @@ from bench.label_truth.measures import average_precision, single_ceiling
 from bench.label_truth.page import write_page
 from bench.label_truth.rivals import shape_projection
 from lmk.annotations import AnnotationSet, make_set
+from lmk.config import default_profile, load_params
 from lmk.evaluation import is_gross
 from lmk.ingest import ingest
 from lmk.scheme import load_scheme, parse_scheme
@@ -217,3 +218,45 @@ def test_the_injected_spread_is_that_of_the_noise(human, tmp_path):
         "100 % | 95 % | - |", "100 % | 95 % | 0.25 |", "100 % | - | - |", "100 % | - | 0.25 |",
     ]  # fmt: skip
     assert "double 5, seed 1" in (tmp_path / "images" / "ambiguity.svg").read_text()
+
+
+def test_the_memory_bench_measures_the_search_and_the_consensus_of_a_simulated_set():
+    command = [sys.executable, "-m", "bench.memory", "--instances", "60"]
+
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True)
+
+    found = [json.loads(line) for line in done.stdout.splitlines()]
+    assert [(one["what"], one["instances"]) for one in found] == [("align", 60), ("consensus", 60)]
+    assert all(0 < one["before_mib"] <= one["peak_mib"] < 4096 and one["seconds"] > 0 for one in found)
+
+
+def test_the_stand_in_detector_finds_the_simulated_shapes_in_every_view():
+    from bench import memory
+    from lmk.inference import read_views
+
+    scheme, coefficients = load_scheme("ibug68"), memory.draw_coefficients(24)
+    human, detector = memory.simulated(coefficients, scheme), memory.StandIn(scheme)
+    crops, true = memory.DrawnCrops(coefficients), memory.true_points(coefficients)
+
+    views = read_views(detector, human, crops, 8)
+
+    assert np.isfinite(views).all()
+    away, human_away = (np.linalg.norm(points - true, axis=-1) for points in (views, human.points))
+    expected = (memory.ERROR**2 + memory.WOBBLE**2) ** 0.5 * memory.SIDE / 2  # of points of a box
+    assert np.sqrt((away**2).mean((1, 2))) == pytest.approx([expected] * 8, rel=0.5)
+    assert np.median(human_away) > 2 * np.median(np.linalg.norm(views.std(0), axis=-1)) > 0
+    chosen = np.arange(24) % 5 == 0
+    np.testing.assert_array_equal(crops.select(chosen)[np.arange(2)], crops[np.flatnonzero(chosen)[:2]])
+
+
+def test_both_refiners_bring_simulated_labels_nearer_to_the_simulated_truth():
+    from bench import memory
+
+    params = load_params(default_profile(), ["data.scheme=ibug68"])
+    coefficients = memory.draw_coefficients(60)
+    human, true = memory.simulated(coefficients, load_scheme("ibug68")), memory.true_points(coefficients)
+
+    for refiner in memory.REFINERS:
+        refined = memory.refined(human, coefficients, refiner, params)
+        away, before = (np.median(np.linalg.norm(one.points - true, axis=-1)) for one in (refined, human))
+        assert away < 0.8 * before, refiner
