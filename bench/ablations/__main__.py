@@ -52,7 +52,7 @@ VARIANTS = {
 
 
 def recipe(experiment: str) -> str:
-    """A short name for what has a say in an experiment beside the profile."""
+    """A digest of what changes an experiment's result, in addition to the profile."""
     learnt = {labels: downstream.recipe("hourglass", labels) for labels in ("human", "refined")}
     if experiment == "correction":
         seen = [*IMAGES, *runs.COVERED, runs.COARSE, Correction.coarse, OTHERWISE]
@@ -91,7 +91,7 @@ def make_cell(experiment: str, variant: str, seed: int, work: Path) -> Cell:
 
 
 def _correction(here: Setting, variant: str, work: Path) -> Cell:
-    """A detector that learnt human labels, or one that learnt refined ones, with and without a unit on top."""
+    """A detector trained on human or on refined labels, with or without a unit that corrects it."""
     labels, unit, *how = variant.split()
     seed = here.seed
     learnt = here.paths.annotations("i00" if labels == "human" else here.params.refine.last)

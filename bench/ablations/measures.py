@@ -1,4 +1,4 @@
-"""What is measured of labels and of predictions beside their mean error: what is the same on every face."""
+"""Bias of labels and predictions: the part of their error that is the same on every face."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ Array = NDArray[np.float64]
 
 
 def label_errors(labels: AnnotationSet, truth: AnnotationSet) -> dict[str, float]:
-    """Mean error of labels in % of interocular; what of it is the same on every face, and how much of that is size.
+    """Mean error of labels in % of the interocular distance, its bias, and how much of the bias is contour size.
 
-    Gross human errors are left out, as bench.label_truth does; a search does not look as far as they go.
+    Gross human errors are left out, as in bench.label_truth; they lie outside the window of the search.
     """
     unit = normalisers(truth)["interocular"]
     points = np.where(is_gross(truth)[..., None], np.nan, labels.points)
@@ -30,7 +30,7 @@ def bias(points: Array, truth: AnnotationSet) -> float:
 
 
 def size_of_bias(points: Array, truth: AnnotationSet) -> float:
-    """What part of the squared bias, in %, would be gone if every contour had its size."""
+    """Share of the squared bias, in %, that the size of the contours explains."""
     offsets, shape = _mean(points - truth.points, truth), _mean(truth.points, truth)
     left, seen = offsets.copy(), set[int]()
     for contour in truth.scheme.contours:
@@ -42,13 +42,13 @@ def size_of_bias(points: Array, truth: AnnotationSet) -> float:
 
 
 def _mean(points: Array, truth: AnnotationSet) -> Array:
-    """Over faces, in interocular distances."""
+    """Mean over faces, in interocular distances."""
     mean: Array = np.nanmean(points / normalisers(truth)["interocular"][:, None, None], axis=0)
     return mean
 
 
 def shorter(points: Array, truth: AnnotationSet) -> float:
-    """By how many % contours are drawn to their middles, mean over contours and faces; scatter has no say in it."""
+    """How much smaller contours are than the true ones, in %, mean over contours and faces; noise does not bias it."""
     found = []
     for contour in truth.scheme.contours:
         there = np.isfinite(points[:, contour]).all(-1, keepdims=True)

@@ -1,4 +1,4 @@
-"""What the tables are made of: searches, alternations of search and training, corrections, spoilt images."""
+"""The experiments: searches, alternations of search and training, corrections, degraded images."""
 
 from __future__ import annotations
 
@@ -35,16 +35,16 @@ from lmk.workspace import Workspace
 NOISE, COUNT = "default", 500
 ROUNDS = 10  # of one epoch each, after a search; the paper finds ten enough
 EPOCH = 3148  # images, as many as the paper's 300W has, though ours are fewer and seen more often
-SLOWER = 100  # times is the rate less than that of the training before, as in the paper: 2.5e-6 after 2.5e-4
-LEARNT = 40000  # images that a unit learns from: after 16 000, those that are networks still gain
-COVERED = 0.3, 0.5  # side of the rectangle over a face, parts of the crop
+SLOWER = 100  # learning rate of the first training relative to that of the rounds; the paper: 2.5e-4 and 2.5e-6
+LEARNT = 40000  # training images of a unit; after 16 000, units that are networks still improve
+COVERED = 0.3, 0.5  # least and largest side of the rectangle over a face, relative to the crop's
 COARSE = 12  # pixels of the crop's side in images of low resolution
 TIMED = 100  # images, one at a time
 
 
 @dataclass(frozen=True)
 class Setting:
-    """The faces of one seed: those that are learnt, in a cleaned folder, and those that are kept for the test."""
+    """The faces of one seed: those for training, in a cleaned folder, and those for testing."""
 
     seed: int
     params: Params
@@ -70,7 +70,7 @@ def setting(seed: int, work: Path) -> Setting:
 
 
 def errors(here: Setting, model: Network, crops: Crops | None = None) -> dict[str, float]:
-    """Mean error on the test faces in % of interocular, against truth and human labels; what is wrong on all alike."""
+    """Mean error on the test faces in % of the interocular distance, against truth and human labels; and the bias."""
     points = predict(model, here.tested, crops or here.crops, mirror=False)
     found = errors_of(points, here.tested, here.truth)
     return {
@@ -81,13 +81,13 @@ def errors(here: Setting, model: Network, crops: Crops | None = None) -> dict[st
 
 
 def searched(here: Setting, changed: Mapping[str, float], out: Path, work: Path) -> dict[str, Any]:
-    """Search once as the paper does, with the detector that has learnt human labels, and teach another from scratch.
+    """Search once as the paper does, with the detector trained on human labels, and train another on the result.
 
     Args:
         here: the faces.
         changed: what differs from the paper's search: `prior_weight` is lambda, and where it is 0 nothing is searched,
             the baseline of Table 5; `template` is the side of what is compared, in pixels of a heatmap of 256.
-        out: folder for labels and the network that learns them.
+        out: folder for the labels and the network that is trained on them.
         work: folder for unfinished trainings.
 
     Returns:
@@ -109,7 +109,7 @@ def searched(here: Setting, changed: Mapping[str, float], out: Path, work: Path)
 
 
 def scratch(here: Setting, labels: Path, target: Path, work: Path, coarse: float = 0.0) -> None:
-    """A hourglass as bench.downstream trains it, some of its images `coarse` if asked to."""
+    """Train a hourglass as bench.downstream does; `coarse` is its share of low-resolution training images."""
     params = here.params
     training = budget(params, "hourglass").model_copy(update={"seed": here.seed})
     with showing(StackedHourglass, coarse):
@@ -127,7 +127,7 @@ def scratch(here: Setting, labels: Path, target: Path, work: Path, coarse: float
 
 @contextmanager
 def showing(kind: type[StackedHourglass | Correction], coarse: float) -> Iterator[None]:
-    """Another share of coarse images than networks of a kind ask for."""
+    """Change the share of low-resolution training images of a kind of network while the block runs."""
     asked, kind.coarse = kind.coarse, coarse
     try:
         yield
@@ -143,19 +143,19 @@ def alternation(
     updates: int = ROUNDS,
     teach_truth: bool = False,
 ) -> dict[str, list[Any]]:
-    """The paper's: from the detector that has learnt human labels, search and train for an epoch, ROUNDS times.
+    """The paper's alternation: from the detector trained on human labels, search and train one epoch, ROUNDS times.
 
     Args:
         here: the faces.
         out: folder for its iterations.
         refiner: `align`, or `keep` for the baseline, which trains on as long.
         observation: what a search starts from, the labels that the last one found or `human` ones.
-        updates: how many rounds search; the others train on what the last one found.
-        teach_truth: instead of the human labels, to see what the best labels could win.
+        updates: how many rounds search; the later ones train on the last labels found.
+        teach_truth: start from true labels instead of human ones: the limit.
 
     Returns:
-        Of every round, from before the first on: error against truth and human test labels, training loss, and what
-        the labels that are learnt miss the truth by.
+        For the start and every round: error of the detector against truth and human test labels, and error of its
+        training labels; for every round the training loss.
     """
     params = paper(here.params, observation=observation)
     human = read_annotations(here.paths.annotations("i00"))
@@ -183,8 +183,8 @@ class Unit:
 
     kind: str
     detector: Path  # folder of the trained network beneath
-    labels: Path  # that it learns
-    coarse: float  # share of images of low resolution that it learns from
+    labels: Path  # for training
+    coarse: float  # share of low-resolution training images
 
 
 def corrected(here: Setting, unit: Unit, target: Path, work: Path) -> Network:
@@ -213,23 +213,23 @@ def corrected(here: Setting, unit: Unit, target: Path, work: Path) -> Network:
 
 
 class Alike(ShapeCorrection):
-    """A shape model to which each reading is as sure as that of a perfect heatmap: one that filters outliers alone."""
+    """A shape model that gives equal weight to all predictions, so that it only filters outliers."""
 
     def fit(self, read: torch.Tensor, covariance: torch.Tensor) -> torch.Tensor:
-        """The likeliest shapes for readings, whatever their covariances."""
+        """The likeliest shapes for predictions, each with the covariance of a perfect heatmap."""
         perfect = self.detector.sigma**2 * torch.eye(2, dtype=covariance.dtype)
         return super().fit(read, perfect.expand_as(covariance))
 
 
 def alike(model: ShapeCorrection) -> Alike:
-    """A trained shape model, fitted without regard to how sure a reading is."""
+    """A trained shape model, fitted with equal weights."""
     made = Alike(model.params, len(model.mean))
     made.load_state_dict(model.state_dict())
     return made.eval()
 
 
 def spoilt(here: Setting, how: str) -> Crops:
-    """The test faces, each with a rectangle over it, or as if they had been photographed from far away, or both."""
+    """The test faces occluded by a rectangle, at low resolution, or both."""
     images = cut_crops(here.tested, here.test / "faces", here.params.model.input_size)
     random = np.random.default_rng(0)
     for index in range(len(images)):
@@ -251,7 +251,7 @@ def _batch(pixels: NDArray[np.uint8]) -> torch.Tensor:
 
 
 def milliseconds(here: Setting, model: Correction) -> float:
-    """What a correction adds to its detector for one image, in time of one core, whatever else runs: of medians."""
+    """CPU time that a correction adds to its detector for one image on one core: difference of medians."""
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
     size = model.params.input_size

@@ -5,8 +5,8 @@ of noise, a number of faces, a network, the labels that it is trained on, a seed
 double --count 200 --seed 11`.  The page is docs/results/downstream.md.
 
 All networks of a row are trained from scratch with one budget; refined labels are those of `lmk clean` with its
-defaults on those very faces.  Test faces are others, rendered with the same seed; nothing is tuned on them but the
-weight in STAR's loss, a rival.
+defaults on the same faces.  Test faces are others, rendered with the same seed.  Nothing is tuned on them, except the
+weight of the STAR loss.
 """
 
 from __future__ import annotations
@@ -41,12 +41,12 @@ from lmk.progress import Progress
 from lmk.store import digest_of, write_annotations
 from lmk.workspace import Workspace
 
-IMAGES = 16000  # that each network sees, but each face no more often than the profile has it
+IMAGES = 16000  # training budget in images, but at most the profile's number of epochs
 MODELS = ("hourglass", "resnet", "wide")
-# wide: the profile's detector with the training of `lmk train`, more than twice as much work; for these faces alone.
+# wide: the profile's detector with the budget of `lmk train`; more than twice the time, so for these datasets alone.
 WIDE = (("default", 500), ("double", 500))
-# star: a hourglass on human labels, with a loss that knows of ambiguity; weighted: human labels, the landmarks that are
-# placed loosely counting less, as `lmk ambiguity` says.
+# star: a hourglass trained on human labels with the STAR loss; weighted: human labels, with the landmarks' weights that
+# `lmk ambiguity` suggests.
 LABELS = ("human", "true", "refined", "star", "weighted")
 
 
@@ -59,7 +59,7 @@ def asked_for(place: tuple[str, int, str, str]) -> bool:
 
 
 def recipe(model: str, labels: str) -> str:
-    """A short name for a network, its budget, and how its maps are read."""
+    """A digest of a network, its budget, and how positions are decoded from its heatmaps."""
     params = load_params(default_profile(), ["data.scheme=ibug68"])
     asked = network(params, model, labels)
     return digest_of(asked.model_dump(), budget(params, model).model_dump(), FAR, STAR_WIDTH if labels == "star" else 0)
@@ -73,7 +73,7 @@ CELLS = Cells(
 
 
 def budget(params: Params, model: str) -> TrainingParams:
-    """Of every network: the profile's training, as long as two cores can do it a few hundred times."""
+    """The training of a network: the profile's, short enough to be run a few hundred times on two cores."""
     if model == "wide":
         return params.training.model_copy(update={"held_out": 0.0})
     rate = params.downstream.learning_rate
@@ -122,7 +122,7 @@ def make_cell(noise: str, count: int, model: str, labels: str, seed: int, work: 
 
 
 def cleaned(folder: Path, params: Params) -> Workspace:
-    """What `lmk clean` makes of a part, once for all who learn from it."""
+    """The output of `lmk clean` for a part, made once for all networks."""
     paths, made_with = Workspace(folder / "cleaned"), folder / "cleaned.profile"
     if not (made_with.is_file() and made_with.read_text() == profile()):
         clean(folder / "faces", params, paths.root)
@@ -136,7 +136,7 @@ def _weights(folder: Path, params: Params) -> dict[str, float]:
 
 
 def _labels(labels: str, folder: Path, params: Params) -> Path:
-    """The file of what is learnt; STAR and weighted landmarks learn human labels."""
+    """The file of the training labels; STAR and weighted landmarks use human labels."""
     if labels == "refined":
         return cleaned(folder, params).annotations(params.refine.last)
     human, truth = read(folder, params.data.box_scale)

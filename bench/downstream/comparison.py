@@ -1,4 +1,4 @@
-"""Networks compared: what refined and true labels save of the error of human ones, with intervals and a verdict."""
+"""How much lower a network's error is with refined or true labels than with human ones: intervals and verdicts."""
 
 from __future__ import annotations
 
@@ -12,17 +12,17 @@ from scipy import stats
 Floats = NDArray[np.float64]
 BySeed = dict[int, dict[str, Floats]]  # of each seed and kind of labels, the errors of the test faces
 ORDER = {"noise": ("half", "default", "annotators", "double"), "model": ("hourglass", "wide", "resnet")}
-GAP = 5.0  # % that true labels have to gain over human ones before cleaning has something to win
-CONTROLS = ("star", "weighted")  # human labels, more cleverly learnt
+GAP = 5.0  # %; a smaller gap leaves little for cleaning to gain
+CONTROLS = ("star", "weighted")  # other ways to train on human labels
 ROUNDS = 2000  # of the bootstrap
-SEEDS = 3  # and more speak for themselves
-PAYS, IN_PART = "cleaning pays", "cleaning pays, by less than half of what there is to win"
-LITTLE, HARMS, UNSURE = "a little", "cleaning harms", "not certain"
-AVERAGES, ANNOTATORS = "the network averages the noise by itself", "only more annotators help"
+SEEDS = 3  # with fewer, the interval uses the variance of all rows of the network
+PAYS, IN_PART = "cleaning pays", "cleaning pays in part"
+LITTLE, HARMS, UNSURE = "a small gain", "cleaning harms", "not certain"
+AVERAGES, ANNOTATORS = "the network averages out the noise", "only more annotators help"
 
 
 def compared(cells: Sequence[dict[str, Any]], against: str) -> list[dict[str, Any]]:
-    """One row for each noise, count and network for which human, true and refined labels were learnt with a seed."""
+    """One row for each noise, count and network; seeds that lack human, true or refined labels are left out."""
     errors: dict[tuple[str, int, str], BySeed] = {}
     for cell in cells:
         place = errors.setdefault((cell["noise"], cell["count"], cell["model"]), {})
@@ -38,7 +38,7 @@ def compared(cells: Sequence[dict[str, Any]], against: str) -> list[dict[str, An
 
 
 def _whole(by_seed: BySeed) -> BySeed:
-    """The seeds for which all three were learnt."""
+    """The seeds with a network for each of these labels."""
     return {seed: found for seed, found in by_seed.items() if {"human", "true", "refined"} <= found.keys()}
 
 
@@ -54,11 +54,11 @@ class Field:
         self.tables = [table[np.isfinite(table).all(1)] for table in tables]  # (faces, labels) of each seed
 
     def saved(self, name: str) -> Floats:
-        """What labels save of the error of human ones, in %, with each seed."""
+        """Error reduction relative to human labels, in %, for each seed."""
         return np.array([self._saved(table.mean(0), name) for table in self.tables])
 
     def over_faces(self, name: str) -> list[float]:
-        """The interval of the seeds' mean for other test faces and the same trainings: a paired bootstrap."""
+        """95 % interval of the seeds' mean over test faces, with the trainings as they are: a paired bootstrap."""
         random, drawn = np.random.default_rng(0), np.zeros(ROUNDS)
         for table in self.tables:
             draws = random.integers(len(table), size=(ROUNDS, len(table)))
@@ -93,10 +93,10 @@ def _row(field: Field, fields: Sequence[Field]) -> dict[str, Any]:
 
 
 def _with_interval(field: Field, name: str, fields: Sequence[Field]) -> list[float]:
-    """What labels save and the interval of that: over seeds, each with other faces, noise and trainings.
+    """Error reduction relative to human labels, in %, and its 95 % interval over seeds.
 
-    One or two seeds do not say how far another one would be from them; all fields of the network together do.  Where
-    none of them has two, only other test faces are in the interval.
+    Each seed has its own faces, noise and training.  One or two seeds say little about the variance between seeds, so
+    it is pooled over all fields of the network.  Where no field has two seeds, the interval is that over test faces.
     """
     each = field.saved(name)
     middle, others = float(each.mean()), [each]
@@ -113,7 +113,7 @@ def _with_interval(field: Field, name: str, fields: Sequence[Field]) -> list[flo
 
 
 def verdict(row: dict[str, Any]) -> str:
-    """What a user of such a dataset should know."""
+    """The verdict on a row, from the intervals of gap and gain."""
     (gap, gap_low, gap_high), (gain, low, high) = row["gap"], row["gain"]
     if high < 0:
         return HARMS

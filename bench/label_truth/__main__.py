@@ -75,7 +75,7 @@ def make_cell(name: str, rival: str, seed: int, work: Path) -> Cell:
     if rival in WITH_NETWORK and not CELLS.up_to_date(name, "ours", seed):
         raise LmkError(f"{name} {seed}: {rival} needs the network of ours; make that cell first")
     here = case(name, seed, work)
-    resumed = rival == "ours" and (here.cleaned / "models").exists()  # after a kill: then the time is not known
+    resumed = rival == "ours" and (here.cleaned / "models").exists()  # after a kill the time is not known
     started = time.monotonic()
     steps = labels_of(rival, here)
     seconds = time.monotonic() - started
@@ -91,7 +91,7 @@ def make_cell(name: str, rival: str, seed: int, work: Path) -> Cell:
 
 
 def _only_ours(here: Case) -> Cell:
-    """What is measured of our labels alone: the limit that shared habits set, and suspicions."""
+    """What is measured for our labels alone: the limit set by offsets that all annotators share, and suspicions."""
     truth = here.truth
     last = read_annotations(Workspace(here.cleaned).annotations(here.params.refine.last))
     floor = with_shared_habit(here.bench, here.human, truth, here.seed)

@@ -22,7 +22,8 @@ from lmk.synth.write import render_dataset
 
 Array = NDArray[np.float64]
 PHOTOGRAPHS = Path(__file__).parents[3] / "shared" / "data" / "frl-london"
-ALONG, ACROSS, TAILS = 0.02, 0.005, 5  # noise on the photographs, parts of the crop's width
+ALONG, ACROSS = 0.02, 0.005  # noise on the photographs: standard deviations relative to the crop's width
+TAILS = 5  # its degrees of freedom; more gives fewer large errors
 
 
 @dataclass(frozen=True)
@@ -42,7 +43,7 @@ class Bench:
 BENCHES = {
     "A": Bench("1200 rendered faces, no gross errors", "interocular", 1200, "default-clean"),
     "A-gross": Bench("1200 rendered faces, 3 % gross errors", "interocular", 1200, "default"),
-    "A-annotators": Bench("1200 rendered faces, 8 annotators' habits, 3 % gross", "interocular", 1200, "annotators"),
+    "A-annotators": Bench("1200 rendered faces, 8 offset annotators, 3 % gross", "interocular", 1200, "annotators"),
     "B": Bench("102 photographs, 189 points, noise injected", "interpupil", 102, None),
     "C": Bench("200 rendered faces, 3 % gross errors", "interocular", 200, "default"),
 }  # fmt: skip
@@ -85,7 +86,7 @@ def scatter(points: Array, width: float, scheme: LandmarkScheme, random: np.rand
 
 
 def with_shared_habit(bench: Bench, human: AnnotationSet, truth: AnnotationSet, seed: int) -> Array | None:
-    """The truth, moved by what all annotators miss by on average: nothing in their labels gives that away."""
+    """The truth plus the mean offset of all annotators, which no method can tell from the labels."""
     law = NOISES[bench.noise] if bench.noise else None
     if law is None or not law.slide:
         return None

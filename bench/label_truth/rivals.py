@@ -1,4 +1,4 @@
-"""What is compared: each rival makes labels from images and human labels, without the truth."""
+"""The methods that are compared: each makes labels from images and human labels, without the truth."""
 
 from __future__ import annotations
 
@@ -19,12 +19,12 @@ from lmk.store import read_annotations
 from lmk.workspace import Workspace
 
 Array = NDArray[np.float64]
-ROUNDS, EPOCHS, RATE = 6, 2, 1e-3  # of the paper's alternation; it searches after each epoch, ten times
-SPREAD_KEPT = 0.95  # of the shapes' variance, by the components that a shape is projected on
+ROUNDS, EPOCHS, RATE = 6, 2, 1e-3  # of the alternation: rounds, epochs a round, learning rate; the paper has 10 and 1
+SPREAD_KEPT = 0.95  # share of the shapes' variance that the components explain; more keeps more noise
 
 
 def parameters(scheme: str) -> Params:
-    """The default profile, as a user of `lmk clean --scheme` gets it; it knows of no truth."""
+    """The default profile, as `lmk clean --scheme` uses it."""
     return load_params(default_profile(), [f"data.scheme={scheme}"])
 
 
@@ -35,7 +35,7 @@ def ours(faces: Path, params: Params, work: Path) -> list[Array]:
 
 
 def last_judge(params: Params, work: Path) -> Path:
-    """The network that our last labels come from: what the rivals below use, so that only the use of it differs."""
+    """The network that our last labels come from; the methods below use it too, so they differ only in how."""
     return Workspace(work).model(params.refine.schedule[params.refine.last].prev)
 
 
