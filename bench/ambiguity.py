@@ -1,15 +1,14 @@
-"""How near `lmk ambiguity` comes to the noise that was injected: `python -m bench.ambiguity --work DIR`.
+"""How well `lmk ambiguity` estimates the noise that was injected: `python -m bench.ambiguity --work DIR`.
 
-Rendered faces with each kind of human noise are cleaned by `lmk clean` with its defaults (those of bench.downstream, if
-DIR is the same), and the spread of every landmark's noise, which nothing has seen but the renderer, is compared with
-what the command says.  A part can be made alone (`--noise default --seed 11`), the others stay as they are.  The page
-is docs/results/ambiguity.md.
+Rendered faces with each kind of human noise are cleaned by `lmk clean` with its defaults (bench.downstream has already
+done so where DIR is the same).  The standard deviation that the command estimates for every landmark is compared with
+the injected one, which nothing but the renderer has seen.  A part can be made alone (`--noise default --seed 11`).  The
+cells are docs/results/ambiguity.jsonl, the page is docs/results/ambiguity.md.
 """
 
 from __future__ import annotations
 
-import argparse
-import json
+from itertools import product
 from pathlib import Path
 from typing import Any
 
@@ -18,85 +17,79 @@ import numpy as np
 import pandas as pd
 import vl_convert
 
-from bench.downstream.__main__ import RESULTS, SEEDS, cleaned
+from bench.cells import RESULTS, Cell, Cells, parsed, parser_of, profile
+from bench.downstream.__main__ import cleaned
 from bench.downstream.data import COUNTS, NOISES, SIDE, part, render
-from bench.label_truth.__main__ import profile
 from bench.label_truth.data import read_truth
 from lmk.annotations import AnnotationSet
 from lmk.audit.ambiguity import DOUBT, FEWEST, MEMORY, MODEL, Ambiguity, of_iteration
 from lmk.audit.drift import evidence_of
 from lmk.config import default_profile, load_params
 from lmk.console import Progress
-from lmk.kernels.frames import turned
-from lmk.store import digest_of, read_annotations, write_json, write_text
+from lmk.kernels.frames import axes, split
+from lmk.store import digest_of, read_annotations, write_text
 from lmk.synth.noise import ANNOTATORS, CORNERS, annotator_name, contour_of, slides
 from lmk.synth.noise import NOISES as MODELS
 
 DIRECTIONS = ("along", "across")
-NEAR = 0.15  # what is asked for, in parts of the injected spread
+NEAR = 0.15  # target: largest error of an estimate relative to the injected standard deviation
+
+
+def recipe() -> str:
+    """A digest of the constants of intervals; the estimates themselves depend on FEWEST alone."""
+    return digest_of(MODEL, DOUBT, MEMORY, FEWEST)
+
+
+CELLS = Cells("ambiguity", ("noise", "faces", "seed"), lambda _: {"profile": profile(), "recipe": recipe()})
 
 
 def main() -> None:
     """Clean what is not clean yet, compare, write the page."""
-    parser = argparse.ArgumentParser(prog="python -m bench.ambiguity", description=__doc__.splitlines()[0])
-    parser.add_argument("--work", type=Path, help="folder for datasets and networks")
+    parser = parser_of("ambiguity", __doc__)
     parser.add_argument("--noise", choices=NOISES, action="append", help="only this one (may be repeated)")
     parser.add_argument("--count", type=int, choices=COUNTS, default=500, help="faces (default 500)")
-    parser.add_argument("--seed", type=int, action="append", help=f"only this one (default: {SEEDS})")
-    parser.add_argument("--page", action="store_true", help="compare nothing, only write the page")
-    options = parser.parse_args()
-    if not options.page and options.work is None:
-        parser.error("name a folder for datasets and networks with --work")
+    options = parsed(parser)
+    CELLS.fill(
+        [(noise, options.count, seed) for noise in options.noise or NOISES for seed in options.seed],
+        make_cell,
+        lambda cell: ", ".join(f"{name} {cell[name]['median_ratio']} of injected" for name in DIRECTIONS),
+        options,
+    )
+    rows = [cell for cell in CELLS.all() if cell["profile"] == profile()]
+    write_page(sorted(rows, key=place), RESULTS)
+
+
+def make_cell(noise: str, faces: int, seed: int, work: Path) -> Cell:
+    """Clean one set and compare the estimates with the noise that was injected."""
     params = load_params(default_profile(), ["data.scheme=ibug68"])
-    kept = RESULTS / "ambiguity.json"
-    rows = {place(row): row for row in (json.loads(kept.read_text()) if kept.is_file() else [])}
-    for noise in [] if options.page else options.noise or NOISES:
-        for seed in options.seed or SEEDS:
-            row = {"noise": noise, "faces": options.count, "seed": seed, "profile": profile(), "recipe": recipe()}
-            if valid(rows.get(place(row), {})):
-                continue
-            pool = render(noise, seed, options.work, Progress("drawing faces", "faces"))
-            folder = part(pool, 0, options.count, options.work / f"{noise}-{options.count}-{seed}")
-            paths = cleaned(folder, params)
-            human, refined = (read_annotations(paths.annotations(name)) for name in ("i00", params.refine.last))
-            found = of_iteration(paths, params.refine.last)
-            missed = misses(refined, read_truth(refined, folder))
-            rows[place(row)] = {**row, **compared(found, missed, human, noise, seed)}
-            print(rows[place(row)], flush=True)
-            write_json([rows[key] for key in sorted(rows)], kept)
-    write_page([rows[key] for key in sorted(rows) if rows[key]["profile"] == profile()], RESULTS)
+    pool = render(noise, seed, work, Progress("drawing faces", "faces"))
+    folder = part(pool, 0, faces, work / f"{noise}-{faces}-{seed}")
+    paths = cleaned(folder, params)
+    human, refined = (read_annotations(paths.annotations(name)) for name in ("i00", params.refine.last))
+    found = of_iteration(paths, params.refine.last)
+    return compared(found, refined_errors(refined, read_truth(refined, folder)), human, noise, seed)
 
 
-def valid(row: dict[str, Any]) -> bool:
-    """Whether a row is there, and was made with this profile and these intervals."""
-    return row.get("profile") == profile() and row.get("recipe") == recipe()
-
-
-def recipe() -> str:
-    """A short name for the constants of intervals; of these, spreads themselves depend on FEWEST alone."""
-    return digest_of(MODEL, DOUBT, MEMORY, FEWEST)
-
-
-def place(row: dict[str, Any]) -> tuple[int, int, int]:
-    """Of a row on the page; one that is made again takes it."""
+def place(row: Cell) -> tuple[int, int, int]:
+    """Of a row on the page."""
     return NOISES.index(row["noise"]), row["faces"], row["seed"]
 
 
-def misses(refined: AnnotationSet, truth: AnnotationSet) -> Any:
-    """(K, 2) what refined labels miss the truth by along contours and across, root mean square in % of the box.
+def refined_errors(refined: AnnotationSet, truth: AnnotationSet) -> Any:
+    """(K, 2) error of refined labels along and across contours, root mean square in % of the box.
 
-    Without those of likely gross errors, as in the estimate.
+    Likely gross errors are weighted down, as in the estimate.
     """
     off = 100 * (refined.points - truth.points) / refined.boxes[:, None, 2:]
-    parts = turned(off, refined.scheme.tangents(refined.points))
+    parts = split(off, axes(refined.scheme.tangents(refined.points)))
     trust = 1 - np.nan_to_num(evidence_of(refined, "suspicion"))[..., None]
     return np.sqrt(np.nansum(trust * parts**2, 0) / trust.sum(0))
 
 
-def compared(found: list[Ambiguity], missed: Any, human: AnnotationSet, noise: str, seed: int) -> dict[str, Any]:
-    """Estimates, and what refined labels miss, in parts of what was injected, over all landmarks."""
+def compared(found: list[Ambiguity], errors: Any, human: AnnotationSet, noise: str, seed: int) -> Cell:
+    """Estimates and errors of refined labels, both relative to the injected standard deviations, over all landmarks."""
     injected = spread_of(human, noise, seed)
-    result: dict[str, Any] = {}
+    result: Cell = {}
     for column, direction in enumerate(DIRECTIONS):
         values = np.array([getattr(row, direction) for row in found])
         ratio = values[:, 0] / injected[:, column]
@@ -107,13 +100,13 @@ def compared(found: list[Ambiguity], missed: Any, human: AnnotationSet, noise: s
             "p95": round(float(np.quantile(ratio, 0.95)), 3),
             "within_15": round(100 * float((abs(ratio - 1) <= NEAR).mean()), 1),
             "covered": round(100 * float(held.mean()), 1),
-            "missed": round(float(np.median(missed[:, column] / injected[:, column])), 3),
+            "refined_error": round(float(np.median(errors[:, column] / injected[:, column])), 3),
         }
     return result
 
 
 def spread_of(human: AnnotationSet, noise: str, seed: int) -> Any:
-    """(K, 2) standard deviations that were injected, in % of the box, of these faces and these annotators."""
+    """(K, 2) injected standard deviations in % of the box, for these faces and these annotators."""
     model, scheme = MODELS[noise], human.scheme
     unit = SIDE / human.boxes[:, 2] * 100
     along = np.full(scheme.size, model.along**2)
@@ -121,7 +114,7 @@ def spread_of(human: AnnotationSet, noise: str, seed: int) -> Any:
     round_ = np.isin(np.arange(scheme.size), CORNERS[scheme.name])
     along[round_] = across[round_] = model.corner**2
     square = np.sqrt((unit**2).mean())
-    if model.slide:  # habits are noise, too, but for what all annotators share
+    if model.slide:  # annotators' own offsets count as noise, the offset that all of them share does not
         names = human.instances["annotator"].to_numpy()
         known = [annotator_name(number) for number in range(ANNOTATORS)]
         habits = slides(scheme, seed, model.slide)
@@ -131,7 +124,7 @@ def spread_of(human: AnnotationSet, noise: str, seed: int) -> Any:
     return square * np.sqrt(np.stack([along, across], -1))
 
 
-def write_page(rows: list[dict[str, Any]], folder: Path) -> None:
+def write_page(rows: list[Cell], folder: Path) -> None:
     """Write ambiguity.md and its plot."""
     (folder / "images").mkdir(parents=True, exist_ok=True)
     if rows:
@@ -139,8 +132,8 @@ def write_page(rows: list[dict[str, Any]], folder: Path) -> None:
     write_text(page(rows), folder / "ambiguity.md")
 
 
-def chart(rows: list[dict[str, Any]]) -> Any:
-    """Of every row, the middle and 90 % of all landmarks' ratios, over the band that was asked for."""
+def chart(rows: list[Cell]) -> Any:
+    """Median and 90 % range over landmarks of estimated / injected, one line a row, over the target band."""
     table = pd.DataFrame(
         {
             "set": f"{row['noise']} {row['faces']}, seed {row['seed']}",
@@ -156,7 +149,7 @@ def chart(rows: list[dict[str, Any]]) -> Any:
     )
     where = alt.Scale(zero=False)
     band = alt.Chart(table).mark_rect(color="#eeeeee").encode(x=alt.datum(1 - NEAR), x2=alt.datum(1 + NEAR))
-    spans = base.mark_rule().encode(x=alt.X("p5:Q", title="found / injected", scale=where), x2="p95:Q")
+    spans = base.mark_rule().encode(x=alt.X("p5:Q", title="estimated / injected", scale=where), x2="p95:Q")
     points = base.mark_point(filled=True, size=60).encode(x=alt.X("median_ratio:Q", scale=where))
     return (
         alt.layer(band, spans, points)
@@ -166,36 +159,60 @@ def chart(rows: list[dict[str, Any]]) -> Any:
     )
 
 
-def page(rows: list[dict[str, Any]]) -> str:
-    """The table."""
+def found(rows: list[Cell]) -> str:
+    """What was found, in three sentences."""
+    ratios = [row[direction]["median_ratio"] for row in rows for direction in DIRECTIONS]
+    near = [row[direction]["within_15"] for row in rows for direction in DIRECTIONS]
+    worst_row, worst = min(product(rows, DIRECTIONS), key=lambda each: float(each[0][each[1]]["within_15"]))
+    text = (
+        f"`lmk ambiguity` estimates the standard deviation of annotators per landmark: relative to the injected one, "
+        f"the median over landmarks is {min(ratios):.2f} to {max(ratios):.2f}, depending on the dataset.  On average "
+        f"{sum(near) / len(near):.0f} % of the landmarks are within {100 * NEAR:.0f} % of the injected value, and at "
+        f"worst {worst_row[worst]['within_15']:.0f} % ({worst_row['noise']} noise, seed {worst_row['seed']}, {worst} "
+        "contours)."
+    )
+    valid = [row for row in rows if CELLS.valid(row)]
+    if covered := [row[direction]["covered"] for row in valid for direction in DIRECTIONS]:
+        text += (
+            f"  The 95 % intervals contain the injected value for {sum(covered) / len(covered):.0f} % of the landmarks "
+            f"on average, and for {min(covered):.0f} % in the worst dataset."
+        )
+    return text
+
+
+def page(rows: list[Cell]) -> str:
+    """The page: findings, method, table."""
     pixels = ", ".join(f"{noise} {MODELS[noise].across * SIDE:.1f}" for noise in NOISES)
     lines = [
         "# How loosely annotators place landmarks",
         "",
-        "By `python -m bench.ambiguity`.  Rendered faces, cleaned by `lmk clean` with its defaults; the spread that "
-        "`lmk ambiguity` says of each of 68 landmarks against the one that was injected, along contours and across "
-        "them.  *Within 15 %*: how many landmarks; *covered*: how many intervals of 95 % hold the injected spread; "
-        "*missed*: what refined labels are off the truth themselves, root mean square in parts of the injected spread, "
-        "median over landmarks.  A - is in rows that were made before this was looked at, or with other intervals.",
+        *([found(rows), ""] if rows else []),
+        "![estimated and injected standard deviations](images/ambiguity.svg)",
         "",
-        f"Across contours annotators are off by so many pixels of {SIDE}: {pixels}.  How far refined labels are "
-        "off, the estimate takes from the refiner.  Where that is small beside the noise it matters little; where it "
-        "is nearly as large, one label a point does not tell one from the other, and spreads are found worst.",
+        "## How it was measured",
         "",
-        "![found and injected spreads](images/ambiguity.svg)",
+        "`python -m bench.ambiguity` cleans rendered faces by `lmk clean` with its defaults and compares the standard "
+        "deviation that `lmk ambiguity` estimates for each of 68 landmarks with the injected one, along and across "
+        "contours.  *Within 15 %*: share of landmarks.  *Covered*: share of landmarks whose 95 % interval contains the "
+        "injected value.  *Error of refined labels*: root mean square, relative to the injected standard deviation, "
+        "median over landmarks.  A - marks rows that were made before this was measured, or with other intervals.",
         "",
-        "| noise | faces | seed | direction | found / injected | 5 % to 95 % of landmarks | within 15 % | covered "
-        "| missed |",
+        f"Injected standard deviation across contours, in pixels of {SIDE}: {pixels}.  The estimate subtracts the "
+        "error of the refined labels, which the refiner reports.  Where this error is nearly as large as the noise, "
+        "one label per point cannot separate the two, and the estimate is least accurate.",
+        "",
+        "| noise | faces | seed | direction | estimated / injected | 5 % to 95 % of landmarks | within 15 % | covered "
+        "| error of refined labels |",
         "|---|---:|---:|---|---:|---|---:|---:|---:|",
     ]
     for row in rows:
         for direction in DIRECTIONS:
-            found = row[direction]
-            covered = f"{found['covered']:.0f} %" if valid(row) else "-"
-            missed = f"{found['missed']:.2f}" if "missed" in found else "-"
+            one = row[direction]
+            covered = f"{one['covered']:.0f} %" if CELLS.valid(row) else "-"
+            error = f"{one['refined_error']:.2f}" if "refined_error" in one else "-"
             lines.append(
-                f"| {row['noise']} | {row['faces']} | {row['seed']} | {direction} | {found['median_ratio']:.3f} "
-                f"| {found['p5']:.3f} to {found['p95']:.3f} | {found['within_15']:.0f} % | {covered} | {missed} |"
+                f"| {row['noise']} | {row['faces']} | {row['seed']} | {direction} | {one['median_ratio']:.3f} "
+                f"| {one['p5']:.3f} to {one['p95']:.3f} | {one['within_15']:.0f} % | {covered} | {error} |"
             )
     return "\n".join([*lines, ""])
 

@@ -77,7 +77,7 @@ def with_rival(work: Callable[[], Any]) -> Any:
 
 
 def worst_chi2_error(maps: Tensor, observed: Tensor) -> float:
-    """Largest difference of chi2 to Eq. 4 written out in float64, in parts of the template's sum."""
+    """Largest difference of chi2 to Eq. 4 written out in float64, relative to the template's sum."""
     steps = int(SEARCH["window"] / 2) + HALF
     ours = kernel.resample(maps, observed, steps, 1).add_(SCALE).exp_()
     exact = kernel.resample(maps.double(), observed.double(), steps, 1).add_(SCALE).exp_()

@@ -12,12 +12,16 @@ import statistics
 import subprocess
 import sys
 import time
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:  # a process that only starts others needs no torch
+    from torch import Tensor
 
 RIVALS = {"autograd": (False, False), "own gradient": (True, False), "kept memory": (False, True), "both": (True, True)}
 
 
-def plain_cross_entropy(logits, points, weight, sigma):  # noqa: ANN001, ANN201 (the rival, in torch's own terms)
-    """The loss as one would write it down."""
+def plain_cross_entropy(logits: Tensor, points: Tensor, weight: Tensor, sigma: float) -> Tensor:
+    """The loss as one would write it down, the rival, with the gradient that torch finds by itself."""
     import torch
 
     from lmk.kernels.heatmap import gaussian_profiles
@@ -26,7 +30,8 @@ def plain_cross_entropy(logits, points, weight, sigma):  # noqa: ANN001, ANN201 
     along_x = gaussian_profiles(points[..., 0], logits.shape[-1], sigma)
     along_y = gaussian_profiles(points[..., 1], logits.shape[-2], sigma)
     each = logits.flatten(2).logsumexp(-1) - torch.einsum("bkyx,bky,bkx->bk", logits, along_y, along_x)
-    return (each * weight).sum() / weight.sum().clamp(min=1)
+    mean: Tensor = (each * weight).sum() / weight.sum().clamp(min=1)
+    return mean
 
 
 def measure(own_gradient: bool, kept_memory: bool, steps: int) -> float:
@@ -35,14 +40,15 @@ def measure(own_gradient: bool, kept_memory: bool, steps: int) -> float:
 
     from lmk.config import default_profile, load_params
     from lmk.inference import autocast, keep_memory, on_device
-    from lmk.models import hourglass
+    from lmk.models import heatmaps
+    from lmk.models.base import Batch
     from lmk.models.store import build_model
     from lmk.scheme import load_scheme
 
     if kept_memory:
         keep_memory()
     if not own_gradient:
-        hourglass.cross_entropy = plain_cross_entropy
+        heatmaps.LOSSES["cross_entropy"] = plain_cross_entropy
     params = load_params(default_profile())
     batch, size = params.training.batch, params.model.input_size
     model = on_device(build_model(params.model, load_scheme("ibug68"), 0)).train()
@@ -53,9 +59,9 @@ def measure(own_gradient: bool, kept_memory: bool, steps: int) -> float:
         if step == 3:
             started = time.perf_counter()
         with autocast():
-            loss = model.loss(images, points, weight)
+            loss = model.loss(Batch(images, points, weight))
         optimiser.zero_grad()
-        loss.backward()
+        torch.autograd.backward(loss)
         optimiser.step()
     return steps * batch / (time.perf_counter() - started)
 

@@ -1,4 +1,4 @@
-"""Crops: the square around each instance, and the cache that stages and processes share."""
+"""CropSource: the square around each instance, and the cache that stages and processes share."""
 
 from __future__ import annotations
 

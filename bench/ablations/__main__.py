@@ -1,27 +1,25 @@
 """Run the bench, a part of it, or only write its page.
 
-`python -m bench.ablations --work DIR` makes every cell that is not there yet: an experiment, a variant, a seed.  Each
-is a small JSON file in docs/results/ablations/, so that a killed run goes on and a part can be made alone:
-`--experiment lambda --seed 11`.  The page is docs/results/ablations.md.  Faces, human labels and first detectors are
-those of bench.downstream where DIR is the same.
+`python -m bench.ablations --work DIR` makes every cell of docs/results/ablations.jsonl that is not there yet: an
+experiment, a variant, a seed.  A part can be made alone: `--experiment lambda --seed 11`.  The page is
+docs/results/ablations.md.  Faces, human labels and first detectors are those of bench.downstream where DIR is the same.
 """
 
 from __future__ import annotations
 
-import argparse
-import json
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import torch
 
 from bench.ablations import runs
-from bench.ablations.numbers import IMAGES, UNITS
+from bench.ablations.numbers import AGAINST, IMAGES, UNITS
 from bench.ablations.page import write_page
 from bench.ablations.runs import (
     COUNT,
     NOISE,
     Setting,
+    Unit,
     alike,
     alternation,
     corrected,
@@ -32,15 +30,15 @@ from bench.ablations.runs import (
     setting,
     spoilt,
 )
+from bench.alternation import PAPER, paper
+from bench.cells import RESULTS, Cell, Cells, parsed, parser_of, profile
 from bench.downstream import __main__ as downstream
-from bench.downstream.__main__ import RESULTS, SEEDS
-from bench.label_truth import rivals
-from bench.label_truth.__main__ import profile
+from bench.downstream.comparison import compared
 from lmk.models.corrections import OTHERWISE, Correction
 from lmk.models.heatmaps import FAR
 from lmk.models.shapes import ShapeCorrection
 from lmk.models.store import load_model
-from lmk.store import digest_of, write_json
+from lmk.store import digest_of
 
 WEIGHTS = (0, 0.01, 0.05, 0.1, 0.3, 0.5, 1.0)  # Table 5; 0 is the baseline there
 TEMPLATES = (1, 11, 25)  # Table 6; 19 is in Table 5, and 7 and 15 are 1 and 11 in whole pixels of our heatmaps
@@ -54,52 +52,49 @@ VARIANTS = {
 }
 
 
-def cell_path(experiment: str, variant: str, seed: int) -> Path:
-    """Where a result is kept."""
-    return RESULTS / "ablations" / f"{experiment}_{variant.replace(' ', '-')}_{seed}.json"
-
-
-def valid(cell: dict[str, Any]) -> bool:
-    """Whether a cell was made with this profile and these budgets."""
-    return bool(cell["profile"] == profile() and cell.get("recipe") == recipe(cell["experiment"]))
-
-
 def recipe(experiment: str) -> str:
-    """A short name for what has a say in an experiment beside the profile."""
+    """A digest of what changes an experiment's result, in addition to the profile."""
     learnt = {labels: downstream.recipe("hourglass", labels) for labels in ("human", "refined")}
     if experiment == "correction":
         seen = [*IMAGES, *runs.COVERED, runs.COARSE, Correction.coarse, OTHERWISE]
         return digest_of(NOISE, COUNT, runs.LEARNT, seen, learnt)
     if experiment in ("lambda", "template"):
-        return digest_of(NOISE, COUNT, rivals.PAPER, learnt["human"])
-    return digest_of(NOISE, COUNT, rivals.PAPER, runs.ROUNDS, runs.EPOCH, runs.SLOWER, FAR)
+        return digest_of(NOISE, COUNT, PAPER.model_dump(), learnt["human"])
+    return digest_of(NOISE, COUNT, PAPER.model_dump(), runs.ROUNDS, runs.EPOCH, runs.SLOWER, FAR)
 
 
-def make_cell(experiment: str, variant: str, seed: int, work: Path) -> dict[str, Any]:
+CELLS = Cells(
+    "ablations",
+    ("experiment", "variant", "seed"),
+    lambda key: {"profile": profile(), "recipe": recipe(key["experiment"])},
+)
+
+
+def make_cell(experiment: str, variant: str, seed: int, work: Path) -> Cell:
     """Run one variant and measure it."""
     here = setting(seed, work)
     out = work / "ablations" / f"{experiment}-{variant.replace(' ', '-')}-{seed}"
-    ways: dict[str, Any] = {
-        "update": lambda: {
-            "baseline": lambda: alternation(here, out, refiner="keep"),
-            "not updated": lambda: alternation(here, out, observation="human"),
-            "updated": lambda: alternation(here, out),
-            "consensus": lambda: alternation(here, out, refiner="consensus"),
-            "true": lambda: alternation(here, out, refiner="keep", teach_truth=True),
-        }[variant](),
-        "lambda": lambda: searched(here, float(variant), rivals.PAPER["template"], out, work / ".work"),
-        "template": lambda: searched(here, rivals.PAPER["prior_weight"], float(variant), out, work / ".work"),
-        "stop": lambda: alternation(here, out, updates=int(variant)),
-        "correction": lambda: _correction(here, variant, seed, work),
+    updates: dict[str, Callable[[], Cell]] = {
+        "baseline": lambda: alternation(here, out, refiner=runs.KEPT),
+        "not updated": lambda: alternation(here, out, refiner=paper(observation="human")),
+        "updated": lambda: alternation(here, out),
+        "consensus": lambda: alternation(here, out, refiner=here.params.refiners["consensus"].changed(mirror=False)),
+        "true": lambda: alternation(here, out, refiner=runs.KEPT, teach_truth=True),
     }
-    cell = {"experiment": experiment, "variant": variant, "seed": seed, "profile": profile()}
-    cell["recipe"] = recipe(experiment)
-    return {**cell, "cores": torch.get_num_threads(), **ways[experiment]()}
+    ways: dict[str, Callable[[], Cell]] = {
+        "update": lambda: updates[variant](),
+        "lambda": lambda: searched(here, {"prior_weight": float(variant)}, out, work / ".work"),
+        "template": lambda: searched(here, {"template": float(variant)}, out, work / ".work"),
+        "stop": lambda: alternation(here, out, updates=int(variant)),
+        "correction": lambda: _correction(here, variant, work),
+    }
+    return {"cores": torch.get_num_threads(), **ways[experiment]()}
 
 
-def _correction(here: Setting, variant: str, seed: int, work: Path) -> dict[str, Any]:
-    """A detector that learnt human labels, or one that learnt refined ones, with and without a unit on top."""
+def _correction(here: Setting, variant: str, work: Path) -> Cell:
+    """A detector trained on human or on refined labels, with or without a unit that corrects it."""
     labels, unit, *how = variant.split()
+    seed = here.seed
     learnt = here.paths.annotations("i00" if labels == "human" else here.params.refine.last)
     target = work / "models" / f"correction-{variant.replace(' ', '-')}-{seed}"
     if "coarsely" in how:  # a detector that has seen coarse images itself
@@ -107,16 +102,17 @@ def _correction(here: Setting, variant: str, seed: int, work: Path) -> dict[str,
         scratch(here, learnt, detector, work / ".work" / "coarsely", coarse=Correction.coarse)
     else:  # from scratch on either, as long, and by bench.downstream: what the paper calls HGs, and HGs + SA
         detector = work / "models" / f"{NOISE}-{COUNT}-hourglass-{labels}-{seed}"
-        cell = downstream.make_cell(NOISE, COUNT, "hourglass", labels, seed, work)  # trains where it has to
-        if not downstream.up_to_date(path := downstream.cell_path(NOISE, COUNT, "hourglass", labels, seed)):
-            write_json(cell, path)
+        key = (NOISE, COUNT, "hourglass", labels, seed)
+        cell = downstream.make_cell(*key, work)  # trains where it has to
+        if not downstream.CELLS.up_to_date(*key):
+            downstream.CELLS.keep(key, cell)
     model = load_model(detector, here.tested.scheme)
     if unit != "none" or "longer" in how:
         coarse = 0.0 if "clear" in how else Correction.coarse
-        model = corrected(here, unit, detector, learnt, target, work / ".work" / " ".join(how), coarse)
+        model = corrected(here, Unit(unit, detector, learnt, coarse), target, work / ".work" / " ".join(how))
     if "alike" in how and isinstance(model, ShapeCorrection):
         model = alike(model)
-    found: dict[str, Any] = {
+    found: Cell = {
         "by_images": {
             images: errors(here, model, spoilt(here, images) if images != "clean" else None) for images in IMAGES
         }
@@ -128,28 +124,24 @@ def _correction(here: Setting, variant: str, seed: int, work: Path) -> dict[str,
 
 def main() -> None:
     """Make what is missing, then the page."""
-    parser = argparse.ArgumentParser(prog="python -m bench.ablations", description=__doc__.splitlines()[0])
-    parser.add_argument("--work", type=Path, help="folder for datasets and networks")
+    parser = parser_of("ablations", __doc__)
     parser.add_argument("--experiment", choices=VARIANTS, action="append", help="only this one (may be repeated)")
     known = "; ".join(f"{name}: {', '.join(variants)}" for name, variants in VARIANTS.items())
     parser.add_argument("--variant", action="append", help=f"only this one (may be repeated); {known}")
-    parser.add_argument("--seed", type=int, action="append", help=f"only this one (default: {SEEDS})")
-    parser.add_argument("--page", action="store_true", help="make no cells, only write the page")
-    options = parser.parse_args()
-    if not options.page and options.work is None:
-        parser.error("name a folder for datasets and networks with --work")
+    options = parsed(parser)
     there = {variant for experiment in options.experiment or VARIANTS for variant in VARIANTS[experiment]}
     if unknown := sorted(set(options.variant or ()) - there):
         parser.error(f"no variant {unknown[0]!r} in what is to be run; there are: {', '.join(sorted(there))}")
-    for seed in [] if options.page else options.seed or SEEDS:
-        for experiment in options.experiment or VARIANTS:
-            for variant in [one for one in VARIANTS[experiment] if one in (options.variant or VARIANTS[experiment])]:
-                path = cell_path(experiment, variant, seed)
-                if not (path.is_file() and valid(json.loads(path.read_text()))):
-                    write_json(make_cell(experiment, variant, seed, options.work), path)
-                    print(f"{path.stem}: {path.read_text()[:300]}", flush=True)
-    cells = [json.loads(path.read_text()) for path in sorted((RESULTS / "ablations").glob("*.json"))]
-    write_page([cell for cell in cells if valid(cell)], RESULTS)
+    wanted = [
+        (experiment, variant, seed)
+        for seed in options.seed
+        for experiment in options.experiment or VARIANTS
+        for variant in VARIANTS[experiment]
+        if variant in (options.variant or there)
+    ]
+    CELLS.fill(wanted, make_cell, lambda cell: str(cell)[:300], options)
+    other = downstream.CELLS.current()
+    write_page(CELLS.current(), [row for measured in AGAINST for row in compared(other, measured)], RESULTS)
 
 
 if __name__ == "__main__":

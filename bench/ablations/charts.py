@@ -11,7 +11,7 @@ from bench.ablations.numbers import AGAINST, STOPS, TABLE_5, TABLE_6, Cells, at,
 
 
 def charts(cells: Cells) -> dict[str, Any]:
-    """Those that there are cells for, by name."""
+    """The charts that there are cells for, by name."""
     names = {
         "baseline": "baseline", "not updated": "SA without update", "updated": "SA", "consensus": "consensus",
         "true": "true labels",
@@ -33,7 +33,7 @@ def charts(cells: Cells) -> dict[str, Any]:
         for against, title in AGAINST.items()
         if (error := at(cells, *place, "errors", -1, against)) is not None
     ]
-    found = {
+    found: dict[str, tuple[list[dict[str, Any]], str, str, str, str]] = {
         "error": (rows, "epoch", "test error, %", "labels", "Figure 7: test error against the truth"),
         "loss": (losses, "epoch", "training loss", "labels", "Figure 6: training loss"),
         "stop": (stops, "epochs with an update", "test error, %", "against", "Figure 8: when updates stop"),
@@ -62,7 +62,7 @@ def _lines(rows: list[dict[str, Any]], x: str, y: str, colour: str, title: str) 
 
 
 def _gains_of_search(cells: Cells) -> list[dict[str, Any]]:
-    """What a detector gains over one that learns human labels, in %, by lambda and by template, with the paper's."""
+    """Error reduction relative to training on human labels, in %, by lambda and by template, ours and the paper's."""
     human = {against: median(c["errors"][against] for c in cells.get(("lambda", "0"), [])) for against in AGAINST}
     rows: list[dict[str, Any]] = []
     for experiment, title, paper in (("lambda", "lambda", TABLE_5), ("template", "template", TABLE_6)):
@@ -70,8 +70,8 @@ def _gains_of_search(cells: Cells) -> list[dict[str, Any]]:
             found = {"the paper": (number, TABLE_5["0"])}
             for against, what in AGAINST.items():
                 error = median(cell["errors"][against] for cell in searched(cells, experiment, variant))
-                if error is not None and human[against] is not None:
-                    found[f"against {what}"] = error, human[against]
+                if error is not None and (base := human[against]) is not None:
+                    found[f"against {what}"] = error, base
             rows += [
                 {
                     "of": title,
@@ -91,7 +91,7 @@ def _facets(rows: list[dict[str, Any]]) -> Any:
         .mark_line(point=True)
         .encode(
             x=alt.X("value:N", sort=alt.EncodingSortField("place"), title=None, axis=alt.Axis(labelAngle=0)),
-            y=alt.Y("gain:Q", title="saved of the error that human labels give, %"),
+            y=alt.Y("gain:Q", title="error reduction relative to human labels, %"),
             color=alt.Color("measured:N", title=None),
         )
         .facet(column=alt.Column("of:N", title=None))

@@ -1,4 +1,4 @@
-"""The paper's numbers, and what is looked up in ours, for text and charts alike."""
+"""The paper's numbers, and how ours are looked up and shown, for text and charts alike."""
 
 from __future__ import annotations
 
@@ -18,9 +18,8 @@ MILLISECONDS = {"pca": 1219, "ghcu": 149}
 AGAINST = {"truth": "the truth", "human": "human labels"}
 IMAGES = {"clean": "clean", "occluded": "occluded", "coarse": "low resolution", "both": "both"}
 
-# Rows of Tables 8 and 9.  A unit that has seen no coarse images is `clear`; a detector that has, from the start, is
-# `coarsely`, and after as long a training as units have `longer`; to a shape model that is `alike` all readings are
-# equally sure.
+# Rows of Tables 8 and 9: `clear`, a unit that saw no low-resolution images; `coarsely`, a detector that saw them from
+# the start; `longer`, a detector trained for as long as the units; `alike`, a shape model with equal weights.
 UNITS = (
     *(("human", unit) for unit in ("none", "ghcu", "ghcu clear", "pca alike", "pca", "shaped", "upright")),
     *(("human", unit) for unit in ("none longer", "none coarsely", "pca coarsely")),
@@ -36,7 +35,7 @@ Cells = Mapping[tuple[str, str], Sequence[dict[str, Any]]]
 def whole(cells: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
     """Cells of the seeds that have most rows of their tables, so that rows can be compared with each other.
 
-    Corrections are all kept: each row says its seeds.
+    All corrections are kept, as each of their rows lists its seeds.
     """
     made: dict[tuple[str, int], set[tuple[str, str]]] = {}
     for cell in cells:
@@ -53,7 +52,7 @@ def whole(cells: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
 
 
 def at(cells: Cells, experiment: str, variant: str, where: str, epoch: int, what: str) -> float | None:
-    """Of the detector's `errors` or the `labels` it learns, after or in an epoch, median over seeds."""
+    """Median over seeds of an error of the detector (`errors`) or of its training labels (`labels`) at an epoch."""
     return median(cell[where][epoch][what] for cell in cells.get((experiment, variant), []))
 
 
@@ -70,10 +69,21 @@ def median(values: Iterable[float]) -> float | None:
 
 
 def beside(cells: Cells, labels: str, unit: str, other: str) -> dict[int, list[float]]:
-    """By how many % a unit's error differs from another's, of each seed that both have, for each kind of images."""
+    """Error of a unit relative to another's, difference in %, for each seed that both have and each kind of images."""
     rival = {cell["seed"]: cell["by_images"] for cell in cells.get(("correction", f"{labels} {other}"), [])}
     own = {cell["seed"]: cell["by_images"] for cell in cells.get(("correction", f"{labels} {unit}"), [])}
     return {
         seed: [100 * (own[seed][how]["truth"] / rival[seed][how]["truth"] - 1) for how in IMAGES]
         for seed in sorted(own.keys() & rival.keys())
     }
+
+
+def seeds_of(cells: Cells, experiment: str) -> str:
+    """The seeds of an experiment, for people."""
+    found = {cell["seed"] for (name, _), group in cells.items() if name == experiment for cell in group}
+    return ", ".join(map(str, sorted(found)))
+
+
+def shown(value: float | None, digits: int = 3) -> str:
+    """A number in a table."""
+    return "-" if value is None else f"{value:.{digits}f}"

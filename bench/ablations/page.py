@@ -1,8 +1,7 @@
-"""The tables and figures, with the paper's numbers beside ours."""
+"""The page: the paper's tables and figures, with the paper's numbers beside ours."""
 
 from __future__ import annotations
 
-import json
 import statistics
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -11,106 +10,109 @@ from typing import Any
 import vl_convert
 
 from bench.ablations.charts import charts
+from bench.ablations.corrections import corrections
 from bench.ablations.numbers import (
     AGAINST,
     IMAGES,
-    MILLISECONDS,
     SAME,
-    STOPS,
     TABLE_5,
     TABLE_6,
     TABLE_7,
-    TABLES_8_9,
-    UNITS,
     Cells,
     at,
     beside,
     median,
     searched,
+    seeds_of,
+    shown,
     whole,
 )
-from bench.ablations.runs import COUNT, LEARNT, NOISE
-from bench.downstream.__main__ import IMAGES as SEEN
-from lmk.store import write_json, write_text
-
-EXPLAINED = 11  # the seed that the text below Figure 8 is about
-TAUGHT = ("baseline", "not updated", "updated", "consensus", "true")
-WHO = {
-    "ghcu": "*ghcu* is the paper's unit, from all heatmaps to all points.",
-    "pca": "*pca* is a shape model, fitted to the heatmaps, and learns from labels alone; a reading counts by how "
-    "narrow its heatmap is, which the paper does not say of its own.  Noisier labels give it more directions, which "
-    "take longer.",
-    "pca alike": "*pca alike* is the same model with all readings counting alike, which filters outliers alone.",
-    "shaped": "*shaped* is that fit and a network that corrects it.",
-    "upright": "*upright* is a second detector that sees the face turned upright, the paper's Norm; it goes on from "
-    "the first one, so that a part of what it wins is won by a longer training, on coarse images, too.",
-    "none longer": "*none longer* is the first detector after just that training.",
-    "none coarsely": "Rows *coarsely* have a detector half of whose images were coarse from the start; those beneath "
-    "other units have seen none.",
-    "ghcu clear": "*ghcu clear* is *ghcu* without coarse images.",
-}
-COLUMNS = (
-    "*Consensus* searches as `lmk clean` does, but updates the detector as the paper does; *true* teaches the truth "
-    "itself.  *Bias* is what the detector, or the labels, miss the truth by on every face alike, root mean square "
-    "over landmarks; *shorter* by how many % contours are drawn to their middles, a part of it."
-)
+from bench.ablations.runs import COUNT, NOISE, ROUNDS
+from bench.ablations.updates import updates
+from lmk.store import write_text
 
 
-def write_page(cells: Sequence[dict[str, Any]], folder: Path) -> None:
-    """Write ablations.json, ablations.md and its plots."""
+def write_page(cells: Sequence[dict[str, Any]], others: Sequence[dict[str, Any]], folder: Path) -> None:
+    """Write ablations.md and its plots; `others` are rows of bench.downstream, for Table 7."""
     grouped: dict[tuple[str, str], list[dict[str, Any]]] = {}
     for cell in whole(cells):
         grouped.setdefault((cell["experiment"], cell["variant"]), []).append(cell)
-    write_json({f"{experiment}: {variant}": found for (experiment, variant), found in grouped.items()},
-               folder / "ablations.json")  # fmt: skip
     (folder / "images").mkdir(parents=True, exist_ok=True)
     for name, chart in charts(grouped).items():
         write_text(vl_convert.vegalite_to_svg(chart.to_json()) + "\n", folder / "images" / f"ablations_{name}.svg")
-    write_text(_text(grouped, folder), folder / "ablations.md")
+    write_text(_text(grouped, others), folder / "ablations.md")
 
 
-def _seeds(cells: Cells, experiment: str) -> str:
-    found = {cell["seed"] for (name, _), group in cells.items() if name == experiment for cell in group}
-    return ", ".join(map(str, sorted(found)))
-
-
-def _text(cells: Cells, folder: Path) -> str:
+def _text(cells: Cells, others: Sequence[dict[str, Any]]) -> str:
     lines = [
         "# The paper, table by table",
         "",
-        "By `python -m bench.ablations`.  500 rendered faces with `default` noise to learn from, 300 others to test "
-        "on.  The search is the paper's: window 17, template 19, lambda 0.1 unless said.  Errors in % of interocular, "
-        "medians over seeds (means in Table 7); the paper measures against human test labels, we against the truth, "
-        "too.  Only the shape of a table can be compared, not its level: faces, networks and budgets are others.",
+        *found(cells),
+        "## How it was measured",
         "",
-        "The profile's detector, which has learnt human labels, searches.  In Tables 5 and 6 it does so once, and the "
-        "profile's smaller downstream hourglass learns from scratch what was found; in Figures 6 to 8 it is "
-        "itself trained on with the labels of every search.  Errors of labels are without gross human errors, as in "
+        f"`python -m bench.ablations` repeats the paper's experiments on rendered faces: {COUNT} training faces with "
+        "`default` noise and 300 test faces.  The search has the paper's parameters (window 17, template 19, lambda "
+        "0.1) unless stated otherwise.  Errors are in % of the interocular distance, medians over seeds (means in "
+        "Table 7).  The paper measures against human test labels; we measure against the truth as well.  Faces, "
+        "networks and budgets differ from the paper's, so compare the shape of a table, not its level.",
+        "",
+        "The search uses the profile's detector, trained on human labels.  Tables 5 and 6: one search, then the "
+        "profile's smaller downstream hourglass is trained from scratch on the result.  Figures 6 to 8: the detector "
+        "itself is trained on with the labels of every search.  Errors of labels leave out gross human errors, as in "
         "[label_truth.md](label_truth.md).",
         "",
         "![Tables 5 and 6](images/ablations_search.svg)",
         "",
         *_table_of_search(cells, "lambda", "Table 5: balance of prior and likelihood", "lambda", TABLE_5),
         *_table_of_search(cells, "template", "Table 6: size of the template", "template", TABLE_6),
-        *_updates(cells),
-        *_table_7(folder),
-        *_corrections(cells),
+        *updates(cells),
+        *_table_7(others),
+        *corrections(cells),
     ]
     return "\n".join(lines)
 
 
-def _cell(value: float | None, digits: int = 3) -> str:
-    return "-" if value is None else f"{value:.{digits}f}"
+def found(cells: Cells) -> list[str]:
+    """What was found, in three sentences: on the search, the update and the corrections, where there are cells."""
+    said = []
+    human, once = _of_search(searched(cells, "lambda", "0")), _of_search(searched(cells, "lambda", "0.1"))
+    if human and once:
+        label, learnt = (100 * (1 - once[which] / human[which]) for which in (0, 1))
+        theirs = 100 * (1 - TABLE_5["0.1"] / TABLE_5["0"])
+        said.append(
+            f"One search with the paper's parameters changes the error of the labels by {-label:+.0f} %, and the test "
+            f"error of a detector trained on them by {-learnt:+.1f} % (in the paper {-theirs:+.0f} %)."
+        )
+    ends = [at(cells, "update", variant, "errors", -1, "truth") for variant in ("baseline", "updated")]
+    baseline, updated = ends
+    if baseline is not None and updated is not None:
+        more = "is" if updated < baseline else "is not"
+        said.append(
+            f"After {ROUNDS} rounds of the paper's alternation the test error is {updated:.2f} %, and after as much "
+            f"training on human labels alone {baseline:.2f} %: the paper's gain {more} reproduced."
+        )
+    units = {unit: beside(cells, "human", unit, "none") for unit in ("ghcu", "pca", "shaped")}
+    if all(units.values()):
+        columns = [list(IMAGES).index(name) for name in ("clean", "both")]
+        each = [
+            f"{unit} {' and '.join(f'{statistics.median(row[k] for row in rows.values()):+.0f} %' for k in columns)}"
+            for unit, rows in units.items()
+        ]
+        said.append(
+            "Relative to the detector alone, units that correct it change the error on clean images and on occluded "
+            f"low-resolution images by: {', '.join(each)}."
+        )
+    return ["  ".join(said), ""] if said else []
 
 
 def _table_of_search(cells: Cells, experiment: str, title: str, column: str, paper: Mapping[str, float]) -> list[str]:
     lines = [f"## {title}", ""]
-    if not _seeds(cells, experiment):
+    if not seeds_of(cells, experiment):
         return [*lines, "Not run yet.", ""]
     lines += [
-        f"Seeds {_seeds(cells, experiment)}.",
+        f"Seeds {seeds_of(cells, experiment)}.",
         "",
-        f"| {column} | labels of one search | detector that learns them, against the truth | against human labels "
+        f"| {column} | labels of one search | detector trained on them, against the truth | against human labels "
         "| paper's detector, 300W |",
         "|---|---:|---:|---:|---:|",
     ]
@@ -119,27 +121,29 @@ def _table_of_search(cells: Cells, experiment: str, title: str, column: str, pap
         values = _of_search(searched(cells, experiment, variant))
         copied = SAME.get(experiment, {}).get(variant, "")
         note = " (human labels)" if variant == "0" else f" (as {copied})" if copied in paper else ""
-        lines.append(f"| {variant}{note} | {' | '.join(map(_cell, values or [None] * 3))} | {number:.2f} |")
+        lines.append(
+            f"| {variant}{note} | {' | '.join(map(shown, values)) if values else '- | - | -'} | {number:.2f} |"
+        )
         if values and copied not in paper:
             made[variant] = values
     labels, detector = (min(made, key=lambda variant: made[variant][which]) for which in (0, 1))
     theirs = min(paper, key=lambda variant: paper[variant])
-    said = [f"Lowest: {labels} for the labels, {detector} for our detector, {theirs} for the paper's."]
+    said = [f"Lowest error: {labels} for the labels, {detector} for our detector, {theirs} for the paper's."]
     if human := _of_search(searched(cells, "lambda", "0")):
         label, learnt = (100 * (1 - made[best][which] / human[which]) for which, best in enumerate((labels, detector)))
         said.append(
-            f"Of what human labels give, that saves {label:.0f} % of the labels' error and {learnt:.1f} % of the "
-            f"detector's; the paper's {100 * (1 - paper[theirs] / TABLE_5['0']):.0f} %.  What the labels of `lmk "
-            "clean` save is in Table 7."
+            f"Relative to human labels, the best search reduces the error of the labels by {label:.0f} % and that of "
+            f"the detector by {learnt:.1f} %; in the paper the detector's by "
+            f"{100 * (1 - paper[theirs] / TABLE_5['0']):.0f} %.  Table 7 has the labels of `lmk clean`."
         )
         said += _scatter(cells, experiment, [variant for variant in made if variant != "0"])
     if experiment in SAME:
-        said.append("Sizes that are the same in pixels of a heatmap of 64 are not run twice.")
+        said.append("Templates of the same size on our heatmaps of 64 pixels are run once.")
     return [*lines, "", *said, ""]
 
 
 def _scatter(cells: Cells, experiment: str, variants: Sequence[str]) -> list[str]:
-    """How sure it is that a detector gains by any of the searches of a table."""
+    """How many detectors of a table are worse than those trained on human labels."""
     human = {cell["seed"]: _of_search([cell])[1] for cell in searched(cells, "lambda", "0")}
     gains = {
         (variant, cell["seed"]): 100 * (1 - _of_search([cell])[1] / human[cell["seed"]])
@@ -151,87 +155,30 @@ def _scatter(cells: Cells, experiment: str, variants: Sequence[str]) -> list[str
         return []
     worse = sum(gain < 0 for gain in gains.values())
     return [
-        f"Which row of the detector is lowest is picked afterwards: of {len(gains)} detectors, one for each row and "
-        f"seed, {worse} are worse than the one that learnt human labels of that seed (gains of "
+        f"The best row for the detector is selected on its own results: of {len(gains)} detectors, one for each row "
+        f"and seed, {worse} are worse than the detector trained on human labels with that seed (gains of "
         f"{min(gains.values()):+.1f} to {max(gains.values()):+.1f} %)."
     ]
 
 
 def _of_search(cells: Sequence[dict[str, Any]]) -> list[float]:
-    """Of a row of Table 5 or 6, the error of the labels, and of the detector against all that it is measured by."""
+    """Errors of a row of Table 5 or 6: of the labels, and of the detector against truth and human labels."""
     found = [median(cell["labels"]["mean"] for cell in cells)]
     found += [median(cell["errors"][against] for cell in cells) for against in AGAINST]
     return [each for each in found if each is not None]
 
 
-def _updates(cells: Cells) -> list[str]:
-    lines = ["## Figures 6, 7 and 8: the update", ""]
-    if not _seeds(cells, "update"):
-        return [*lines, "Not run yet.", ""]
-    lines += [
-        f"Seeds {_seeds(cells, 'update')}.",
-        "",
-        "![Figure 7](images/ablations_error.svg)",
-        "",
-        "![Figure 6](images/ablations_loss.svg)",
-        "",
-        "![Figure 8](images/ablations_stop.svg)",
-        "",
-    ]
-    for where, title, epochs in (
-        ("errors", "detector", (0, 1, -1)),
-        ("labels", "labels that it learns", (0, 1, 2, -1)),
-    ):
-        names = {0: "before", 1: "epoch 1", 2: "epoch 2", -1: "epoch 10"}
-        heads = [f"{what}{names[epoch]}" for what in ("", "bias, ", "shorter, ") for epoch in epochs]
-        lines += ["", f"| {title} | {' | '.join(heads)} |", "|---|" + "---:|" * len(heads)]
-        for variant in TAUGHT:
-            values = [
-                at(cells, "update", variant, where, epoch, what)
-                for what in ("truth" if where == "errors" else "mean", "bias", "shorter")
-                for epoch in epochs
-            ]
-            lines.append(f"| {variant} | {' | '.join(map(_cell, values))} |")
-    lines += ["", "| epochs with an update (Figure 8) | against the truth | against human labels |", "|---|---:|---:|"]
-    for rounds, place in STOPS.items():
-        values = [at(cells, *place, "errors", -1, against) for against in AGAINST]
-        lines.append(f"| {rounds} | {' | '.join(map(_cell, values))} |")
-    return [*lines, "", COLUMNS, "", *_why(cells)]
-
-
-def _why(cells: Cells) -> list[str]:
-    """What the tables above say of the test error, which does not have the paper's order."""
-    found = [cell for cell in cells.get(("update", "updated"), []) if cell["seed"] == EXPLAINED]
-    if not found:
-        return []
-    size = found[0]["labels"][-1]["size"]
-    text = (
-        f"On seed {EXPLAINED} the training loss had the order of Figure 6, and the test error not that of Figure "
-        "7.  It was not the number of epochs, nor their rate: on true labels the same ten epochs gained 6 %.  What "
-        "one search found was much nearer to the truth than the human labels.  But the first epoch on labels "
-        "sharper than the human ones, true ones too, made the detector's contours 1.1 to 1.5 % shorter, where human "
-        "ones make them 0.3 % shorter.  On true labels that went away again; labels that follow the detector took it "
-        "over, the next search started from there, and rounds added up, in other directions, too: the size of "
-        f"contours is {size:.0f} % of the squared bias of *updated* labels in the end.  Where every search started "
-        "from human points, it grew more slowly (*not updated*, *consensus*).  `lmk clean` searches so and teaches "
-        "its detectors human labels; README has the errors of its rounds.  Whether the paper's larger detector, on "
-        "images of 256 pixels, does better we have not measured."
-    )
-    return [text, ""]
-
-
-def _table_7(folder: Path) -> list[str]:
+def _table_7(others: Sequence[dict[str, Any]]) -> list[str]:
     lines = [
         "## Table 7: other networks on the labels",
         "",
-        "Trained from scratch by `python -m bench.downstream`; refined labels are those of `lmk clean` with its "
-        "defaults.  Intervals are those of [downstream.md](downstream.md), which has other sizes and noises, too.",
+        "Networks trained from scratch by `python -m bench.downstream`; refined labels are the output of `lmk clean` "
+        "with its defaults.  [downstream.md](downstream.md) explains the intervals and has other sizes and noises.",
         "",
         "| network | seeds | error against | human labels | refined | gain | paper, 300W |",
         "|---|---|---|---:|---:|---:|---|",
     ]
-    path = folder / "downstream.json"
-    for row in json.loads(path.read_text()) if path.is_file() else []:
+    for row in others:
         if (row["noise"], row["count"]) == (NOISE, COUNT) and row["model"] in TABLE_7:
             human, refined = row["errors"]["human"], row["errors"]["refined"]
             (gain, low, high), (was, now) = row["gain"], TABLE_7[row["model"]]
@@ -241,79 +188,3 @@ def _table_7(folder: Path) -> list[str]:
                 f"| {was:.2f} to {now:.2f}, {100 * (was - now) / was:.1f} % |"
             )
     return [*lines, ""]
-
-
-def _corrections(cells: Cells) -> list[str]:
-    lines = ["## Tables 8 and 9: corrections of the detector", ""]
-    if not _seeds(cells, "correction"):
-        return [*lines, "Not run yet.", ""]
-    there = {variant.partition(" ")[2] for experiment, variant in cells if experiment == "correction"}
-    lines += [
-        "A unit on top of the detector, learnt from the labels that the detector learnt; errors against the truth.  "
-        "Occluded: a rectangle over each face, its sides 30 to 50 % of the crop's, often in part beyond it; low "
-        "resolution: 12 pixels a side; both: of low resolution and covered, as the paper says of the videos of "
-        "300-VW.  Milliseconds of one core are what the unit adds for one image; the "
-        f"paper's are {MILLISECONDS['ghcu']} (GHCU) and {MILLISECONDS['pca']} (PCA) on its own machine.",
-        "",
-        "Detectors are those of Table 7, trained again where they were gone, so that *none* may be off that by 1 %; "
-        f"they have seen {SEEN} images.  Units that are networks see {LEARNT} more, half of them coarse; "
-        "*ghcu* and *shaped* see the heatmaps of each a second time, moved to "
-        "[another shape](../decisions/0009-ambiguity-and-corrections.md).  "
-        + "  ".join(said for unit, said in WHO.items() if unit in there),
-        "",
-        f"| labels | unit | seeds | {' | '.join(IMAGES.values())} | ms | paper, categories 1 / 2 / 3 |",
-        f"|---|---|---|{'---:|' * len(IMAGES)}---:|---|",
-    ]
-    for labels, unit in UNITS:
-        if group := cells.get(("correction", f"{labels} {unit}"), []):
-            values = [_cell(median(cell["by_images"][how]["truth"] for cell in group)) for how in IMAGES]
-            took = _cell(median(c["milliseconds"] for c in group if "milliseconds" in c), 1)
-            seeds = ", ".join(str(cell["seed"]) for cell in group)
-            known = TABLES_8_9.get(f"{labels} {unit}")
-            paper = " / ".join(f"{number:.2f}" for number in known) if known else "-"
-            lines.append(f"| {labels} | {unit} | {seeds} | {' | '.join(values)} | {took} | {paper} |")
-    return [*lines, "", *_which_unit(cells)]
-
-
-def _which_unit(cells: Cells) -> list[str]:
-    """What the error of each unit is beside the detector's alone, and beside its rival's."""
-    alone = [("none", unit) for labels, unit in UNITS if labels == "human"]
-    changes = {
-        (unit, other, labels): found
-        for labels in ("human", "refined")
-        for other, unit in (*alone, ("pca alike", "ghcu"), ("pca", "ghcu"), ("pca", "shaped"))
-        if (found := beside(cells, labels, unit, other))
-    }
-    human = {unit: found for (unit, other, labels), found in changes.items() if (other, labels) == ("none", "human")}
-    if not human:
-        return []
-    most = max(map(len, human.values()))
-    lowest = [
-        f"{name}: {min(human, key=lambda unit: statistics.median(each[place] for each in human[unit].values()))}"
-        for place, name in enumerate(IMAGES.values())
-    ]
-    theirs = [ours / pca for ours, pca in zip(TABLES_8_9["refined ghcu"], TABLES_8_9["refined pca"], strict=True)]
-    return [
-        "Medians over the seeds that both have" + (", and the least and the most of them." if most > 1 else "."),
-        "",
-        f"| unit | beside | after labels | seeds | {' | '.join(IMAGES.values())} |",
-        f"|---|---|---|---|{'---:|' * len(IMAGES)}",
-        *(
-            f"| {' | '.join((*row, ', '.join(map(str, found)), *map(_changes, zip(*found.values(), strict=True))))} |"
-            for row, found in changes.items()
-            if row[0] != row[1]
-        ),
-        "",
-        f"Lowest after human labels: {', '.join(lowest)}.  In the paper, GHCU beside PCA after refined labels, "
-        f"categories 1 / 2 / 3: {' / '.join(_change(100 * (ratio - 1)) for ratio in theirs)}.",
-        "",
-    ]
-
-
-def _changes(percents: Sequence[float]) -> str:
-    middle = _change(statistics.median(percents))
-    return f"{middle} ({min(percents):+.0f} to {max(percents):+.0f})" if len(percents) > 1 else middle
-
-
-def _change(percent: float) -> str:
-    return f"{percent:+.0f} %"

@@ -1,10 +1,10 @@
-"""What the tables are made of: searches, alternations of search and training, corrections, spoilt images."""
+"""The experiments: searches, alternations of search and training, corrections, degraded images."""
 
 from __future__ import annotations
 
 import math
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,40 +16,40 @@ import torch
 from numpy.typing import NDArray
 from torch.nn import functional
 
+from bench.ablations.measures import bias, label_errors, shorter
+from bench.alternation import PAPER, Round, Start, alternate, paper, search_once
 from bench.downstream.__main__ import budget, cleaned
 from bench.downstream.data import COUNTS, TESTED, errors_of, part, read, render
-from bench.label_truth.rivals import paper
 from lmk.annotations import AnnotationSet
-from lmk.config import Iteration, Params, default_profile, load_params
+from lmk.config import Params, RefinerParams, default_profile, load_params
 from lmk.console import Progress
 from lmk.crops import CropSource, crops_of
-from lmk.evaluation import is_gross, normalisers
 from lmk.inference import keep_memory, predict
-from lmk.kernels.metrics import instance_errors, point_errors
-from lmk.models import Network
+from lmk.models.base import Detector
 from lmk.models.corrections import Correction, CorrectionParams
 from lmk.models.hourglass import StackedHourglass
 from lmk.models.shapes import ShapeCorrection
 from lmk.models.store import CURVE, load_model
-from lmk.refine.iteration import run_iteration, search_labels
-from lmk.store import read_annotations, remove, write_annotations
+from lmk.refine.align import KeepParams
+from lmk.store import read_annotations, write_annotations
 from lmk.training.fit import fit
+from lmk.training.recipe import Job, Recipe
 from lmk.workspace import Workspace
 
-Array = NDArray[np.float64]
 NOISE, COUNT = "default", 500
 ROUNDS = 10  # of one epoch each, after a search; the paper finds ten enough
 EPOCH = 3148  # images, as many as the paper's 300W has, though ours are fewer and seen more often
-SLOWER = 100  # times is the rate less than that of the training before, as in the paper: 2.5e-6 after 2.5e-4
-LEARNT = 40000  # images that a unit learns from: after 16 000, those that are networks still gain
-COVERED = 0.3, 0.5  # side of the rectangle over a face, parts of the crop
+SLOWER = 100  # learning rate of the first training relative to that of the rounds; the paper: 2.5e-4 and 2.5e-6
+LEARNT = 40000  # training images of a unit; after 16 000, units that are networks still improve
+COVERED = 0.3, 0.5  # least and largest side of the rectangle over a face, relative to the crop's
 COARSE = 12  # pixels of the crop's side in images of low resolution
+KEPT = KeepParams(kind="keep", mirror=False)
 TIMED = 100  # images, one at a time
 
 
 @dataclass(frozen=True)
 class Setting:
-    """The faces of one seed: those that are learnt, in a cleaned folder, and those that are kept for the test."""
+    """The faces of one seed: those for training, in a cleaned folder, and those for testing."""
 
     seed: int
     params: Params
@@ -74,8 +74,8 @@ def setting(seed: int, work: Path) -> Setting:
     return Setting(seed, params, folder, paths, test, tested, truth, crops)
 
 
-def errors(here: Setting, model: Network, crops: CropSource | None = None) -> dict[str, float]:
-    """Mean error on the test faces in % of interocular, against truth and human labels; what is wrong on all alike."""
+def errors(here: Setting, model: Detector, crops: CropSource | None = None) -> dict[str, float]:
+    """Mean error on the test faces in % of the interocular distance, against truth and human labels; and the bias."""
     points = predict(model, here.tested, crops or here.crops, mirror=False)
     found = errors_of(points, here.tested, here.truth)
     return {
@@ -85,30 +85,28 @@ def errors(here: Setting, model: Network, crops: CropSource | None = None) -> di
     }
 
 
-def searched(here: Setting, weight: float, template: float, out: Path, work: Path) -> dict[str, Any]:
-    """Search once as the paper does, with the detector that has learnt human labels, and teach another from scratch.
+def searched(here: Setting, changed: Mapping[str, float], out: Path, work: Path) -> dict[str, Any]:
+    """Search once as the paper does, with the detector trained on human labels, and train another on the result.
 
     Args:
         here: the faces.
-        weight: lambda; nothing is searched where it is 0, which is the baseline of Table 5.
-        template: side of what is compared, in pixels of a heatmap of 256.
-        out: folder for labels and the network that learns them.
+        changed: what differs from the paper's search: `prior_weight` is lambda, and where it is 0 nothing is searched,
+            the baseline of Table 5; `template` is the side of what is compared, in pixels of a heatmap of 256.
+        out: folder for the labels and the network that is trained on them.
         work: folder for unfinished trainings.
 
     Returns:
-        What the labels miss the truth by, and the errors of the network.
+        The error of the labels, and that of the network.
     """
-    params, images = here.params, here.folder / "faces"
+    refiner = paper(**changed)
     human, labels = here.paths.annotations("i00"), out / "labels.parquet"
-    if weight:
-        alignment = paper(params, "updated").model_copy(update={"prior_weight": weight, "template": template})
-        once = Iteration(prev="i00", refiner="align", images=0, learning_rate=params.training.learning_rate)
-        judge = here.paths.model("i00")
-        write_annotations(search_labels(human, human, judge, images, params.training, alignment, once, "i01"), labels)
+    if refiner.prior_weight:
+        found = search_once(human, here.paths.model("i00"), here.folder / "faces", refiner)
     else:
-        write_annotations(read_annotations(human), labels)
+        found = read_annotations(human)
+    write_annotations(found, labels)
     scratch(here, labels, out / "hourglass", work)
-    truth = read(here.folder, params.data.box_scale)[1]
+    truth = read(here.folder, here.params.data.box_scale)[1]
     return {
         "labels": label_errors(read_annotations(labels), truth),
         "errors": errors(here, load_model(out / "hourglass", here.tested.scheme)),
@@ -116,25 +114,18 @@ def searched(here: Setting, weight: float, template: float, out: Path, work: Pat
 
 
 def scratch(here: Setting, labels: Path, target: Path, work: Path, coarse: float = 0.0) -> None:
-    """A hourglass as bench.downstream trains it, some of its images `coarse` if asked to."""
+    """Train a hourglass as bench.downstream does; `coarse` is its share of low-resolution training images."""
     params = here.params
-    training = budget(params, "hourglass").model_copy(update={"seed": here.seed})
+    training = budget(params, "hourglass").changed(seed=here.seed)
     with showing(StackedHourglass, coarse):
-        fit(
-            labels=labels,
-            images=here.folder / "faces",
-            network=params.downstream.models["hourglass"],
-            training=training,
-            augmentation=params.augmentation,
-            target=target,
-            work=work,
-            title=str(target.relative_to(target.parents[1])),
-        )
+        title = str(target.relative_to(target.parents[1]))
+        recipe = Recipe(params.downstream.models["hourglass"], training, params.augmentation)
+        fit(recipe, Job(labels, here.folder / "faces", target, work, title))
 
 
 @contextmanager
 def showing(kind: type[StackedHourglass | Correction], coarse: float) -> Iterator[None]:
-    """Another share of coarse images than networks of a kind ask for."""
+    """Change the share of low-resolution training images of a kind of network while the block runs."""
     asked, kind.coarse = kind.coarse, coarse
     try:
         yield
@@ -145,52 +136,34 @@ def showing(kind: type[StackedHourglass | Correction], coarse: float) -> Iterato
 def alternation(
     here: Setting,
     out: Path,
-    refiner: str = "align",
-    observation: str = "updated",
+    refiner: RefinerParams = PAPER,
     updates: int = ROUNDS,
     teach_truth: bool = False,
 ) -> dict[str, list[Any]]:
-    """The paper's: from the detector that has learnt human labels, search and train for an epoch, ROUNDS times.
+    """The paper's alternation: from the detector trained on human labels, search and train one epoch, ROUNDS times.
 
     Args:
         here: the faces.
         out: folder for its iterations.
-        refiner: `align`, or `keep` for the baseline, which trains on as long.
-        observation: what a search starts from, the labels that the last one found or `human` ones.
-        updates: how many rounds search; the others train on what the last one found.
-        teach_truth: instead of the human labels, to see what the best labels could win.
+        refiner: the paper's search, or KEPT for the baseline, which trains on as long.
+        updates: how many rounds search; the later ones train on the last labels found.
+        teach_truth: start from true labels instead of human ones: the limit.
 
     Returns:
-        Of every round, from before the first on: error against truth and human test labels, training loss, and what
-        the labels that are learnt miss the truth by.
+        For the start and every round: error of the detector against truth and human test labels, and error of its
+        training labels; for every round the training loss.
     """
-    params, paths = here.params, Workspace(out)
-    alignment = paper(params, observation)
-    remove(out)
-    for kind in ("annotations", "models"):
-        (out / kind).mkdir(parents=True)
+    params = here.params
     human = read_annotations(here.paths.annotations("i00"))
     truth = read(here.folder, params.data.box_scale)[1]
     first = human.moved(truth.points, 0, {}, {"producer": "truth"}) if teach_truth else human
-    write_annotations(first, paths.annotations("i00"))
-    paths.model("i00").symlink_to(here.paths.model("i00").absolute())
-    images = here.folder / "faces"
-    crops = crops_of(read_annotations(paths.annotations("i00")), images, params.model.input_size)
-    for number in range(1, ROUNDS + 1):
-        iteration = Iteration.model_validate(
-            {
-                "prev": f"i{number - 1:02d}",
-                "refiner": refiner if number <= updates else "keep",
-                "images": EPOCH,
-                "learning_rate": params.training.learning_rate / SLOWER,
-            }
-        )
-        # Another seed every time, or each round would see the very images of the one before.
-        training = params.training.model_copy(update={"held_out": 0.0, "seed": 100 * here.seed + number})
-        run_iteration(
-            f"i{number:02d}", iteration, images, params.model, training, params.augmentation, alignment,
-            params.validation, paths, crops,
-        )  # fmt: skip
+    rate = params.training.learning_rate / SLOWER
+    # Another seed every time, or each round would see the very images of the one before.
+    rounds = [
+        Round(refiner if number <= updates else KEPT, EPOCH, rate, 100 * here.seed + number)
+        for number in range(1, ROUNDS + 1)
+    ]
+    paths = alternate(Start(first, here.paths.model("i00"), here.folder / "faces"), rounds, params, out)
     names = [f"i{number:02d}" for number in range(ROUNDS + 1)]
     models = [paths.model(name) for name in names]
     return {
@@ -200,106 +173,66 @@ def alternation(
     }
 
 
-def label_errors(labels: AnnotationSet, truth: AnnotationSet) -> dict[str, float]:
-    """Mean error of labels in % of interocular; what of it is the same on every face, and how much of that is size.
+@dataclass(frozen=True)
+class Unit:
+    """A correction to be trained; the kind `none` is the detector itself, trained on for as long on the same images."""
 
-    Gross human errors are left out, as bench.label_truth does; a search does not look as far as they go.
-    """
-    unit = normalisers(truth)["interocular"]
-    points = np.where(is_gross(truth)[..., None], np.nan, labels.points)
-    mean = float(np.nanmean(instance_errors(point_errors(points, truth.points), unit)))
-    found = {"bias": bias(points, truth), "shorter": shorter(points, truth), "size": size_of_bias(points, truth)}
-    return {"mean": round(100 * mean, 4), **found}
+    kind: str
+    detector: Path  # folder of the trained network beneath
+    labels: Path  # for training
+    coarse: float  # share of low-resolution training images
 
 
-def bias(points: Array, truth: AnnotationSet) -> float:
-    """Mean offset of each landmark from the truth, root mean square over landmarks, in % of interocular."""
-    return round(100 * float(np.sqrt((_mean(points - truth.points, truth) ** 2).sum(-1).mean())), 4)
-
-
-def size_of_bias(points: Array, truth: AnnotationSet) -> float:
-    """What part of the squared bias, in %, would be gone if every contour had its size."""
-    offsets, shape = _mean(points - truth.points, truth), _mean(truth.points, truth)
-    left, seen = offsets.copy(), set[int]()
-    for contour in truth.scheme.contours:
-        rows = [landmark for landmark in dict.fromkeys(contour) if landmark not in seen]
-        seen.update(rows)
-        away = shape[rows] - shape[rows].mean(0)
-        left[rows] -= away * (offsets[rows] * away).sum() / (away**2).sum()
-    return round(100 * float(1 - (left**2).sum() / (offsets**2).sum()), 1)
-
-
-def _mean(points: Array, truth: AnnotationSet) -> Array:
-    """Over faces, in interocular distances."""
-    mean: Array = np.nanmean(points / normalisers(truth)["interocular"][:, None, None], axis=0)
-    return mean
-
-
-def shorter(points: Array, truth: AnnotationSet) -> float:
-    """By how many % contours are drawn to their middles, mean over contours and faces; scatter has no say in it."""
-    found = []
-    for contour in truth.scheme.contours:
-        there = np.isfinite(points[:, contour]).all(-1, keepdims=True)
-        count = there.sum(1, keepdims=True)
-        true = truth.points[:, contour]
-        true = np.where(there, true - (true * there).sum(1, keepdims=True) / np.maximum(count, 1), 0)
-        away = np.where(there, points[:, contour] - truth.points[:, contour], 0)
-        size = (true**2).sum((1, 2))
-        found.append(np.where(size > 0, -(away * true).sum((1, 2)) / np.where(size > 0, size, 1), np.nan))
-    return round(100 * float(np.nanmean(found)), 3)
-
-
-def corrected(
-    here: Setting, kind: str, detector: Path, labels: Path, target: Path, work: Path, coarse: float
-) -> Network:
-    """A correction of a trained detector, learnt from some labels; part of the images that it sees are coarse.
-
-    The kind `none` is the detector itself, after as long a training on the same images.
-    """
+def corrected(here: Setting, unit: Unit, target: Path, work: Path) -> Detector:
+    """Train a unit and keep it in `target`."""
     params = here.params
-    beneath = load_model(detector, here.tested.scheme)
+    beneath = load_model(unit.detector, here.tested.scheme)
     rate = params.downstream.learning_rate
-    training = params.training.model_copy(
-        update={"images": LEARNT, "epochs": LEARNT // COUNT, "learning_rate": rate, "held_out": 0.0, "seed": here.seed}
+    training = params.training.changed(
+        images=LEARNT, epochs=LEARNT // COUNT, learning_rate=rate, held_out=0.0, seed=here.seed
     )
-    correction = {"kind": kind, "detector": beneath.params}
-    with showing(StackedHourglass if kind == "none" else Correction, coarse):
-        fit(
-            labels=labels,
-            images=here.folder / "faces",
-            network=beneath.params if kind == "none" else CorrectionParams.model_validate(correction),
-            training=training,
-            augmentation=params.augmentation,
-            target=target,
-            work=work,
-            title=target.name,
-            start=detector,
-        )
+    alone = unit.kind == "none"
+    correction = {"kind": unit.kind, "detector": beneath.params}
+    with showing(StackedHourglass if alone else Correction, unit.coarse):
+        network = beneath.params if alone else CorrectionParams.model_validate(correction)
+        job = Job(unit.labels, here.folder / "faces", target, work, target.name, unit.detector)
+        fit(Recipe(network, training, params.augmentation), job)
     return load_model(target, here.tested.scheme)
 
 
 class Alike(ShapeCorrection):
-    """A shape model to which each reading is as sure as that of a perfect heatmap: one that filters outliers alone."""
+    """A shape model that gives equal weight to all predictions, so that it only filters outliers."""
 
     def fit(self, read: torch.Tensor, covariance: torch.Tensor) -> torch.Tensor:
-        """The likeliest shapes for readings, whatever their covariances."""
+        """The likeliest shapes for predictions, each with the covariance of a perfect heatmap."""
         perfect = self.detector.sigma**2 * torch.eye(2, dtype=covariance.dtype)
         return super().fit(read, perfect.expand_as(covariance))
 
 
 def alike(model: ShapeCorrection) -> Alike:
-    """A trained shape model, fitted without regard to how sure a reading is."""
+    """A trained shape model, fitted with equal weights."""
     made = Alike(model.params, len(model.mean))
     made.load_state_dict(model.state_dict())
     return made.eval()
 
 
+@dataclass(frozen=True, kw_only=True)
+class Held(CropSource):
+    """Crops in memory, to be changed."""
+
+    pixels: NDArray[np.uint8]
+
+    def read(self, rows: NDArray[np.int64]) -> NDArray[np.uint8]:
+        """(R, size, size, 3) the crops of some instances."""
+        return self.pixels[rows]
+
+
 def spoilt(here: Setting, how: str) -> CropSource:
-    """The test faces, each with a rectangle over it, or as if they had been photographed from far away, or both."""
+    """The test faces occluded by a rectangle, at low resolution, or both."""
     images = crops_of(here.tested, here.test / "faces", here.params.model.input_size)
     random = np.random.default_rng(0)
-    for index in range(len(images)):
-        pixels = images.pixels[index]
+    images = Held(**vars(images), pixels=images.read(np.arange(len(images))))
+    for pixels in images.pixels:
         if how in ("occluded", "both"):
             side = np.round(random.uniform(*COVERED, 2) * images.size / images.margin).astype(int)
             corner = np.round(random.uniform(0.15, 0.85, 2) * images.size - side / 2).astype(int).clip(0)
@@ -317,16 +250,15 @@ def _batch(pixels: NDArray[np.uint8]) -> torch.Tensor:
 
 
 def milliseconds(here: Setting, model: Correction) -> float:
-    """What a correction adds to its detector for one image, in time of one core, whatever else runs: of medians."""
+    """CPU time that a correction adds to its detector for one image on one core: difference of medians."""
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
     size = model.params.input_size
     alone, all_of_it = [], []
+    pixels = here.crops.read(np.arange(min(TIMED, len(here.crops))))
     with torch.inference_mode():
         for index in range(TIMED):
-            image = functional.interpolate(
-                _batch(here.crops.pixels[index % len(here.crops)]) / 64 - 2, size=(size, size)
-            )
+            image = functional.interpolate(_batch(pixels[index % len(pixels)]) / 64 - 2, size=(size, size))
             started = time.thread_time()
             model.detector.decode(model.detector.log_heatmaps(image))
             between = time.thread_time()

@@ -1,52 +1,46 @@
 """Run the bench, a part of it, or only write its page.
 
-`python -m bench.downstream --work DIR` makes every cell that is not there yet: a kind of noise, a number of faces, a
-network, the labels it learns, a seed.  Each is a small JSON file in docs/results/downstream/, so that a killed run goes
-on and a part can be made alone: `--noise double --count 200 --seed 11`.  The page is docs/results/downstream.md.
+`python -m bench.downstream --work DIR` makes every cell of docs/results/downstream.jsonl that is not there yet: a kind
+of noise, a number of faces, a network, the labels that it is trained on, a seed.  A part can be made alone: `--noise
+double --count 200 --seed 11`.  The page is docs/results/downstream.md.
 
 All networks of a row are trained from scratch with one budget; refined labels are those of `lmk clean` with its
-defaults on those very faces.  Test faces are others, rendered with the same seed; nothing is tuned on them but the
-weight in STAR's loss, a rival.
+defaults on the same faces.  Test faces are others, rendered with the same seed.  Nothing is tuned on them, except the
+weight of the STAR loss.
 """
 
 from __future__ import annotations
 
-import argparse
-import json
 import time
 from itertools import product
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
 
+from bench.cells import RESULTS, Cell, Cells, parsed, parser_of, profile
 from bench.downstream.data import COUNTS, NOISES, TESTED, errors_of, part, read, render
 from bench.downstream.page import write_page
-from bench.label_truth.__main__ import profile
 from lmk.audit.ambiguity import of_iteration
 from lmk.clean import clean
-from lmk.config import Params, TrainingParams, default_profile, load_params
+from lmk.config import NetworkParams, Params, TrainingParams, default_profile, load_params
 from lmk.console import Progress
 from lmk.crops import crops_of
 from lmk.inference import keep_memory, predict
 from lmk.kernels.heatmap import STAR_WIDTH
 from lmk.models.heatmaps import FAR
-from lmk.models.hourglass import HourglassParams
-from lmk.models.resnet import ResNetParams
 from lmk.models.store import load_model
-from lmk.store import digest_of, write_annotations, write_json
+from lmk.store import digest_of, write_annotations
 from lmk.training.fit import fit
+from lmk.training.recipe import Job, Recipe
 from lmk.workspace import Workspace
 
-RESULTS = Path(__file__).parents[2] / "docs" / "results"
-SEEDS = (11, 12, 13)
-IMAGES = 16000  # that each network sees, but each face no more often than the profile has it
+IMAGES = 16000  # training budget in images, but at most the profile's number of epochs
 MODELS = ("hourglass", "resnet", "wide")
-# wide: the profile's detector with the training of `lmk train`, more than twice as much work; for these faces alone.
+# wide: the profile's detector with the budget of `lmk train`; more than twice the time, so for these datasets alone.
 WIDE = (("default", 500), ("double", 500))
-# star: a hourglass on human labels, with a loss that knows of ambiguity; weighted: human labels, the landmarks that are
-# placed loosely counting less, as `lmk ambiguity` says.
+# star: a hourglass trained on human labels with the STAR loss; weighted: human labels, with the landmarks' weights that
+# `lmk ambiguity` suggests.
 LABELS = ("human", "true", "refined", "star", "weighted")
 
 
@@ -58,43 +52,35 @@ def asked_for(place: tuple[str, int, str, str]) -> bool:
     return labels != "star" or model == "hourglass"  # the loss needs heatmaps
 
 
-def cell_path(noise: str, count: int, model: str, labels: str, seed: int) -> Path:
-    """Where a result is kept."""
-    return RESULTS / "downstream" / f"{noise}_{count}_{model}_{labels}_{seed}.json"
-
-
-def up_to_date(path: Path) -> bool:
-    """Whether a cell is there and says what it would say now."""
-    return path.is_file() and valid(json.loads(path.read_text()))
-
-
-def valid(cell: dict[str, Any]) -> bool:
-    """Whether a cell was made with this profile, network and budget."""
-    return bool(cell["profile"] == profile() and cell.get("recipe") == recipe(cell["model"], cell["labels"]))
-
-
 def recipe(model: str, labels: str) -> str:
-    """A short name for a network, its budget, and how its maps are read."""
+    """A digest of a network, its budget, and how positions are decoded from its heatmaps."""
     params = load_params(default_profile(), ["data.scheme=ibug68"])
     asked = network(params, model, labels)
     return digest_of(asked.model_dump(), budget(params, model).model_dump(), FAR, STAR_WIDTH if labels == "star" else 0)
 
 
+CELLS = Cells(
+    "downstream",
+    ("noise", "count", "model", "labels", "seed"),
+    lambda key: {"profile": profile(), "recipe": recipe(key["model"], key["labels"])},
+)
+
+
 def budget(params: Params, model: str) -> TrainingParams:
-    """Of every network: the profile's training, as long as two cores can do it a few hundred times."""
+    """The training of a network: the profile's, short enough to be run a few hundred times on two cores."""
     if model == "wide":
-        return params.training.model_copy(update={"held_out": 0.0})
+        return params.training.changed(held_out=0.0)
     rate = params.downstream.learning_rate
-    return params.training.model_copy(update={"images": IMAGES, "learning_rate": rate, "held_out": 0.0})
+    return params.training.changed(images=IMAGES, learning_rate=rate, held_out=0.0)
 
 
-def network(params: Params, model: str, labels: str) -> HourglassParams | ResNetParams:
+def network(params: Params, model: str, labels: str) -> NetworkParams:
     """One of the profile's downstream models."""
     found = params.model if model == "wide" else params.downstream.models[model]
-    return found.model_copy(update={"loss": "star"}) if labels == "star" else found
+    return found.changed(loss="star") if labels == "star" else found
 
 
-def make_cell(noise: str, count: int, model: str, labels: str, seed: int, work: Path) -> dict[str, Any]:
+def make_cell(noise: str, count: int, model: str, labels: str, seed: int, work: Path) -> Cell:
     """Train one network and measure it on the faces that are kept for that."""
     params = load_params(default_profile(), ["data.scheme=ibug68"])
     scale = params.data.box_scale
@@ -104,30 +90,18 @@ def make_cell(noise: str, count: int, model: str, labels: str, seed: int, work: 
     target = work / "models" / f"{noise}-{count}-{model}-{labels}-{seed}"
     training = budget(params, model)
     started = time.monotonic()
-    fit(
-        labels=_labels(labels, folder, params),
-        images=folder / "faces",
-        network=network(params, model, labels),
-        training=training.model_copy(update={"seed": seed}),
-        augmentation=params.augmentation,
-        target=target,
-        work=work / ".work",
-        title=f"{noise} {count} {model} on {labels}",
-        importance=_weights(folder, params) if labels == "weighted" else None,
+    importance = _weights(folder, params) if labels == "weighted" else None
+    recipe = Recipe(
+        network(params, model, labels), training.changed(seed=seed), params.augmentation, importance=importance
     )
+    title = f"{noise} {count} {model} on {labels}"
+    fit(recipe, Job(_labels(labels, folder, params), folder / "faces", target, work / ".work", title))
     seconds = time.monotonic() - started
     keep_memory()
     human, truth = read(tested, scale)
     trained = load_model(target, human.scheme)
     points = predict(trained, human, crops_of(human, tested / "faces", trained.params.input_size), mirror=False)
     return {
-        "noise": noise,
-        "count": count,
-        "model": model,
-        "labels": labels,
-        "seed": seed,
-        "profile": profile(),
-        "recipe": recipe(model, labels),
         "images": min(training.images, training.epochs * count),
         "seconds": round(seconds, 1),
         "cores": torch.get_num_threads(),
@@ -136,7 +110,7 @@ def make_cell(noise: str, count: int, model: str, labels: str, seed: int, work: 
 
 
 def cleaned(folder: Path, params: Params) -> Workspace:
-    """What `lmk clean` makes of a part, once for all who learn from it."""
+    """The output of `lmk clean` for a part, made once for all networks."""
     paths, made_with = Workspace(folder / "cleaned"), folder / "cleaned.profile"
     if not (made_with.is_file() and made_with.read_text() == profile()):
         clean(folder / "faces", params, paths.root)
@@ -150,7 +124,7 @@ def _weights(folder: Path, params: Params) -> dict[str, float]:
 
 
 def _labels(labels: str, folder: Path, params: Params) -> Path:
-    """The file of what is learnt; STAR and weighted landmarks learn human labels."""
+    """The file of the training labels; STAR and weighted landmarks use human labels."""
     if labels == "refined":
         return cleaned(folder, params).annotations(params.refine.last)
     human, truth = read(folder, params.data.box_scale)
@@ -162,38 +136,30 @@ def _labels(labels: str, folder: Path, params: Params) -> Path:
 
 def main() -> None:
     """Make what is missing, then the page."""
-    parser = argparse.ArgumentParser(prog="python -m bench.downstream", description=__doc__.splitlines()[0])
-    parser.add_argument("--work", type=Path, help="folder for datasets and networks")
+    parser = parser_of("downstream", __doc__)
     parser.add_argument("--noise", choices=NOISES, action="append", help="only this one (may be repeated)")
     parser.add_argument(
         "--count", type=int, choices=COUNTS, action="append", help="only so many faces (may be repeated)"
     )
     parser.add_argument("--model", choices=MODELS, action="append", help="only this network (may be repeated)")
     parser.add_argument("--labels", choices=LABELS, action="append", help="only these labels (may be repeated)")
-    parser.add_argument("--seed", type=int, action="append", help=f"only this one (default: {SEEDS})")
-    parser.add_argument("--page", action="store_true", help="make no cells, only write the page")
-    options = parser.parse_args()
-    if not options.page and options.work is None:
-        parser.error("name a folder for datasets and networks with --work")
+    options = parsed(parser)
     wanted = [
-        place
-        for place in product(
+        (noise, count, model, labels)
+        for noise, count, labels, model in product(
             options.noise or NOISES, options.count or COUNTS, options.labels or LABELS, options.model or MODELS
         )
-        if asked_for(place)
+        if asked_for((noise, count, labels, model))
     ]
     if not wanted:
         parser.error("no such cells: star is for hourglass, wide for 500 faces of default or double noise")
-    for seed in [] if options.page else options.seed or SEEDS:
-        for noise, count, labels, model in wanted:
-            path = cell_path(noise, count, model, labels, seed)
-            if not up_to_date(path):
-                cell = make_cell(noise, count, model, labels, seed, options.work)
-                write_json(cell, path)
-                mean = np.nanmean(cell["errors"]["truth"])
-                print(f"{path.stem}: {mean:.3f} % of interocular", flush=True)
-    cells = [json.loads(path.read_text()) for path in sorted((RESULTS / "downstream").glob("*.json"))]
-    write_page([cell for cell in cells if valid(cell)], RESULTS)
+    CELLS.fill(
+        [(*place, seed) for seed in options.seed for place in wanted],
+        make_cell,
+        lambda cell: f"{np.nanmean(cell['errors']['truth']):.3f} % of interocular",
+        options,
+    )
+    write_page(CELLS.current(), RESULTS)
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""Rendered faces of one seed and one kind of human noise: some to learn from, and others to test on."""
+"""Rendered faces of one seed and one kind of human noise: some for training, others for testing."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ SIDE = 128
 
 
 def render(noise: str, seed: int, work: Path, progress: Callable[[int, int], None]) -> Path:
-    """The faces of a seed, most of them to learn from; the same faces whatever the noise."""
+    """The faces of a seed; they are the same for every noise."""
     pool = work / f"faces-{noise}-{seed}"
     if not (pool / "truth" / "truth.csv").is_file():
         render_dataset(pool, {"": max(COUNTS) + TESTED}, seed, SIDE, noise, progress)
@@ -63,7 +63,7 @@ def part(pool: Path, start: int, count: int, target: Path) -> Path:
 def errors_of(
     points: NDArray[np.float64], human: AnnotationSet, truth: AnnotationSet
 ) -> dict[str, NDArray[np.float64]]:
-    """Of every instance, in % of interocular, against the truth and against human labels."""
+    """Errors of every instance in % of the interocular distance, against the truth and against human labels."""
     return {
         name: 100 * instance_errors(point_errors(points, reference.points), normalisers(reference)["interocular"])
         for name, reference in (("truth", truth), ("human", human))

@@ -1,54 +1,79 @@
-"""The results as JSON, as a page and as a map: where cleaning pays."""
+"""The results as a page and as a map: where cleaning pays."""
 
 from __future__ import annotations
 
+import statistics
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import altair as alt
-import numpy as np
 import pandas as pd
 import vl_convert
-from numpy.typing import NDArray
-from scipy import stats
 
 from bench.ablations.numbers import TABLE_7
+from bench.downstream.comparison import (
+    ANNOTATORS,
+    AVERAGES,
+    CONTROLS,
+    GAP,
+    HARMS,
+    IN_PART,
+    LITTLE,
+    ORDER,
+    PAYS,
+    SEEDS,
+    UNSURE,
+    compared,
+)
 from bench.downstream.data import TESTED
-from lmk.store import write_json, write_text
+from lmk.store import write_text
 from lmk.synth.noise import ANNOTATORS as PEOPLE
 from lmk.synth.noise import NOISES
 
-Floats = NDArray[np.float64]
-ORDER = {"noise": ("half", "default", "annotators", "double"), "model": ("hourglass", "wide", "resnet")}
-GAP = 5.0  # % that true labels have to gain over human ones before cleaning has something to win
 PAPER = 100 * (1 - TABLE_7["hourglass"][1] / TABLE_7["hourglass"][0])  # % that the paper gains on 300W
-CONTROLS = ("star", "weighted")  # human labels, more cleverly learnt
-ROUNDS = 2000  # of the bootstrap
-SEEDS = 3  # and more speak for themselves
-PAYS, IN_PART = "cleaning pays", "cleaning pays, by less than half of what there is to win"
-LITTLE, HARMS, UNSURE = "a little", "cleaning harms", "not certain"
-AVERAGES, ANNOTATORS = "the network averages the noise by itself", "only more annotators help"
-# In the words of the map, what a field's verdict is; the page lists fields in this order.
+# Short names of the verdicts, for the map; the page lists the verdicts in this order.
 SHORT = {
-    PAYS: "pays", IN_PART: "pays in part", LITTLE: "a little", AVERAGES: "averages by itself",
+    PAYS: "pays", IN_PART: "pays in part", LITTLE: "small gain", AVERAGES: "averages out",
     ANNOTATORS: "more annotators", UNSURE: "not certain", HARMS: "harms",
 }  # fmt: skip
 MEANING = {
-    PAYS: "the gain is certain, its interval above zero, and at least half of the gap",
-    IN_PART: "the gain is certain, and less than half of the gap",
-    LITTLE: f"the gain is certain, and neither it nor the gap above {GAP:.0f} %",
-    AVERAGES: f"true labels, too, are certain to save no more than {GAP:.0f} %",
-    ANNOTATORS: "the gap is certain, and so is that the gain is less than half of it",
-    UNSURE: "the interval of the gain holds zero, and nothing else is certain",
-    HARMS: "refined labels are certain to give a larger error",
+    PAYS: "the interval of the gain is above zero, and the gain is at least half of the gap",
+    IN_PART: "the interval of the gain is above zero, and the gain is less than half of the gap",
+    LITTLE: f"the interval of the gain is above zero, and neither gain nor gap is above {GAP:.0f} %",
+    AVERAGES: f"the interval of the gap lies within {GAP:.0f} % of zero: better labels hardly matter",
+    ANNOTATORS: "the interval of the gap is above zero, and that of the gain is below half of the gap",
+    UNSURE: "the interval of the gain contains zero",
+    HARMS: "the interval of the gain is below zero",
 }
+HOW = f"""\
+## How it was measured
+
+`python -m bench.downstream` trains networks from scratch on human, refined and true labels of rendered faces.  All
+networks of a row have the same training budget.  Each is tested on {TESTED} other faces per seed.  Refined labels are
+the output of `lmk clean` with its defaults.
+
+- *Gap*: how much lower the error is with true labels than with human labels, in %.  Cleaning can hardly gain more.
+- *Gain*: how much lower the error is with refined labels than with human labels, in %.
+- In parentheses: 95 % confidence intervals over seeds (Student's t).  Each seed has its own faces, noise and training;
+  three seeds give wide intervals.  A row with fewer than three seeds uses the variance pooled over all rows of its
+  network.
+- *Over faces*: 95 % interval of the gain over test faces alone (paired bootstrap).  It is narrower, because it leaves
+  out the variance between trainings.
+- *Closed*: gain relative to gap, where the interval of the gap is above zero.
+- *Wide*: the detector and the budget that `lmk train` has by default, trained on all points.  The other networks are
+  the profile's downstream models, trained on 16 000 images with at most 40 passes over each face: 8 000 images where
+  there are 200 faces.
+- *STAR*: the hourglass trained on human labels with the STAR loss (CVPR 2023) in addition to cross-entropy.  The
+  weight of that loss was chosen on the test faces of seed 11, which favours STAR.
+- *Weighted*: human labels, with ambiguous landmarks weighted less, as `lmk ambiguity` suggests.  The weights of seed 11
+  come from an earlier version and differ by up to 7 %.
+"""
 
 
 def write_page(cells: Sequence[dict[str, Any]], folder: Path) -> None:
-    """Write downstream.json, downstream.md and the map."""
+    """Write downstream.md and the map."""
     rows = [row for measured in ("truth", "human") for row in compared(cells, measured)]
-    write_json(rows, folder / "downstream.json")
     against_truth = [row for row in rows if row["against"] == "truth"]
     (folder / "images").mkdir(parents=True, exist_ok=True)
     if against_truth:
@@ -56,108 +81,8 @@ def write_page(cells: Sequence[dict[str, Any]], folder: Path) -> None:
     write_text(_text(rows), folder / "downstream.md")
 
 
-def compared(cells: Sequence[dict[str, Any]], against: str) -> list[dict[str, Any]]:
-    """One row for each noise, count and network for which human, true and refined labels were learnt with a seed."""
-    errors: dict[tuple[str, int, str], dict[int, dict[str, Floats]]] = {}
-    for cell in cells:
-        place = errors.setdefault((cell["noise"], cell["count"], cell["model"]), {})
-        place.setdefault(cell["seed"], {})[cell["labels"]] = np.array(cell["errors"][against], np.float64)
-    fields = [
-        Field(noise, count, model, whole)
-        for (noise, count, model), by_seed in errors.items()
-        if (whole := {seed: found for seed, found in by_seed.items() if {"human", "true", "refined"} <= set(found)})
-    ]
-    place = {name: number for number, name in enumerate([*ORDER["noise"], *ORDER["model"]])}
-    rows = [{"against": against, **_row(field, fields)} for field in fields]
-    return sorted(rows, key=lambda row: (place[row["model"]], place[row["noise"]], row["count"]))
-
-
-class Field:
-    """Errors of one network after one kind of noise and so many faces: of each seed the same faces for all labels."""
-
-    def __init__(self, noise: str, count: int, model: str, by_seed: dict[int, dict[str, Floats]]):
-        self.noise, self.count, self.model, self.seeds = noise, count, model, sorted(by_seed)
-        self.labels = [
-            name for name in ("human", "true", "refined", *CONTROLS) if all(name in found for found in by_seed.values())
-        ]
-        tables = [np.stack([by_seed[seed][name] for name in self.labels], 1) for seed in self.seeds]
-        self.tables = [table[np.isfinite(table).all(1)] for table in tables]  # (faces, labels) of each seed
-
-    def saved(self, name: str) -> Floats:
-        """What labels save of the error of human ones, in %, with each seed."""
-        return np.array([self._saved(table.mean(0), name) for table in self.tables])
-
-    def over_faces(self, name: str) -> list[float]:
-        """The interval of the seeds' mean for other test faces and the same trainings: a paired bootstrap."""
-        random, drawn = np.random.default_rng(0), np.zeros(ROUNDS)
-        for table in self.tables:
-            draws = random.integers(len(table), size=(ROUNDS, len(table)))
-            drawn += [self._saved(table[draw].mean(0), name) / len(self.tables) for draw in draws]
-        return [round(float(end), 2) for end in np.quantile(drawn, [0.025, 0.975])]
-
-    def _saved(self, mean: Floats, name: str) -> float:
-        return float(100 * (1 - mean[self.labels.index(name)] / mean[self.labels.index("human")]))
-
-
-def _row(field: Field, fields: Sequence[Field]) -> dict[str, Any]:
-    mean = np.concatenate(field.tables).mean(0)
-    row: dict[str, Any] = {
-        "noise": field.noise,
-        "count": field.count,
-        "model": field.model,
-        "seeds": field.seeds,
-        "faces": sum(map(len, field.tables)),
-        "errors": {name: round(float(value), 4) for name, value in zip(field.labels, mean, strict=True)},
-        "each_seed": {
-            name: [round(float(table[:, place].mean()), 4) for table in field.tables]
-            for place, name in enumerate(field.labels)
-        },
-        "gap": _with_interval(field, "true", fields),
-        "gain": _with_interval(field, "refined", fields),
-        "over_faces": field.over_faces("refined"),
-    }
-    row |= {name: _with_interval(field, name, fields) for name in CONTROLS if name in field.labels}
-    row["closed"] = round(100 * row["gain"][0] / row["gap"][0], 1) if row["gap"][1] > 0 else None
-    row["verdict"] = verdict(row)
-    return row
-
-
-def _with_interval(field: Field, name: str, fields: Sequence[Field]) -> list[float]:
-    """What labels save and the interval of that: over seeds, each with other faces, noise and trainings.
-
-    One or two seeds do not say how far another one would be from them; all fields of the network together do.  Where
-    none of them has two, only other test faces are in the interval.
-    """
-    each = field.saved(name)
-    middle, others = float(each.mean()), [each]
-    if len(each) < SEEDS:
-        others = [one.saved(name) for one in fields if one.model == field.model and name in one.labels]
-    freedom = sum(len(one) - 1 for one in others)
-    if freedom:
-        deviation = np.sqrt(sum(((one - one.mean()) ** 2).sum() for one in others) / freedom)
-        reach = float(stats.t.ppf(0.975, freedom) * deviation / np.sqrt(len(each)))
-        low, high = middle - reach, middle + reach
-    else:
-        low, high = field.over_faces(name)
-    return [round(float(number), 2) for number in (middle, low, high)]
-
-
-def verdict(row: dict[str, Any]) -> str:
-    """What a user of such a dataset should know."""
-    (gap, gap_low, gap_high), (gain, low, high) = row["gap"], row["gain"]
-    if high < 0:
-        return HARMS
-    if low > 0:
-        if max(gap, gain) <= GAP:
-            return LITTLE
-        return PAYS if gain >= gap / 2 else IN_PART
-    if gap_low >= -GAP and gap_high <= GAP:
-        return AVERAGES
-    return ANNOTATORS if gap_low > 0 and high < gap / 2 else UNSURE
-
-
 def where_it_pays(rows: Sequence[dict[str, Any]]) -> str:
-    """The map as SVG: what refined labels gain over human ones, in brackets what true ones gain, and what that says."""
+    """The map as SVG: gain, gap in brackets, and verdict of every row."""
     table = pd.DataFrame(
         [
             {
@@ -172,7 +97,7 @@ def where_it_pays(rows: Sequence[dict[str, Any]]) -> str:
         ]
     )
     base = alt.Chart(table).encode(
-        x=alt.X("faces:O", title="faces to learn from", axis=alt.Axis(labelAngle=0)),
+        x=alt.X("faces:O", title="training faces", axis=alt.Axis(labelAngle=0)),
         y=alt.Y("noise:N", title="human noise", sort=list(ORDER["noise"])),
     )
     cells = base.mark_rect().encode(
@@ -180,11 +105,12 @@ def where_it_pays(rows: Sequence[dict[str, Any]]) -> str:
     )
     numbers = base.mark_text(fontSize=12, dy=-7).encode(text="numbers:N")
     verdicts = base.mark_text(fontSize=10, dy=8).encode(text="verdict:N")
+    title = "error reduction by refined labels; in brackets by true labels (the limit); * fewer than three seeds"
     chart = (
         alt.layer(cells, numbers, verdicts)
         .properties(width=330, height=190)
         .facet(column=alt.Column("network:N", title=None, sort=list(ORDER["model"])))
-        .properties(title="error saved by refined labels, and in brackets by true ones; * less than three seeds")
+        .properties(title=title)
         .configure(background="white")
     )
     svg: str = vl_convert.vegalite_to_svg(chart.to_json())
@@ -192,42 +118,29 @@ def where_it_pays(rows: Sequence[dict[str, Any]]) -> str:
 
 
 def _text(rows: Sequence[dict[str, Any]]) -> str:
-    lines = [
-        "# When does cleaning pay?",
-        "",
-        "By `python -m bench.downstream`.  Networks are trained from scratch on human, on refined and on true "
-        f"labels of rendered faces, with one budget in each row, and tested on {TESTED} other faces a seed.  "
-        "Refined labels are those of `lmk clean` with its defaults.  *Gap* is what true labels save of the error "
-        "that human labels give, about the most that cleaning could; *gain* is what refined labels save; both in "
-        "%, with intervals of 95 %: Student's t over seeds, each with other faces, noise and trainings, wide for "
-        "three.  A row of fewer than three is taken to scatter as seeds do in all rows of its network.  *Over "
-        "faces* is the narrower interval of the gain over test faces alone (a paired bootstrap), which knows of no "
-        "other training.  *Closed* is the gain in parts of the gap, where the gap's interval is above zero.  "
-        "*STAR* is a hourglass on human labels with the ambiguity-aware loss of that name (CVPR 2023) beside "
-        "cross-entropy, whose one weight was chosen on test faces of seed 11, in its favour; *weighted* learns "
-        "human labels with loose landmarks counting less, as `lmk ambiguity` says (weights of seed 11 come from an "
-        "earlier version and differ by up to 7 %).  *Wide* is the detector that `lmk train` makes with its "
-        "defaults, trained as long as that does, on all points; the others are the profile's downstream models "
-        "with 16 000 images, but each face no more than 40 times: 8 000 images of 200 faces.",
-        "",
-        f"Human noise: *default* misses contours by {_percent('default', 'along')} of the image's width along them and "
-        f"{_percent('default', 'across')} across (standard deviations), and 3 % of the points grossly; *half* and "
-        "*double* are half and twice as loose, with as many gross errors; *annotators* is *default*, and each of "
-        f"{PEOPLE} annotators has a habit of {_percent('annotators', 'slide')} along each contour.",
-        "",
-    ]
+    noise = (
+        "Human noise, as standard deviations relative to the width of the image: *default* has "
+        f"{_percent('default', 'along')} along contours and {_percent('default', 'across')} across, and 3 % of its "
+        "points are gross errors.  *Half* and *double* have half and twice these standard deviations, and as many "
+        f"gross errors.  *Annotators* is *default* with a systematic offset of each of {PEOPLE} annotators along each "
+        f"contour, {_percent('annotators', 'slide')}."
+    )
     if not rows:
-        return "\n".join([*lines, "No cell has been made yet.", ""])
-    lines += ["![where cleaning pays](images/downstream.svg)", "", *_in_short(rows), "", _reached(rows), ""]
-    for against, title in (("truth", "Against the truth"), ("human", "Against human test labels, as papers measure")):
-        judged = against == "truth"  # against noisy labels a gap is diluted, and its size says little
+        return "\n".join(["# When does cleaning pay?", "", "No cell has been made yet.", "", HOW, noise, ""])
+    lines = ["# When does cleaning pay?", "", found(rows), "", "![where cleaning pays](images/downstream.svg)", "", HOW]
+    lines += [noise, "", "## Verdicts", "", *_in_short(rows), "", _reached(rows), ""]
+    for against, title in (
+        ("truth", "Against the truth"),
+        ("human", "Against human test labels, as papers measure it"),
+    ):
+        judged = against == "truth"  # noise of the test labels shrinks every gap, so a verdict would say little
         lines += [
             f"## {title}",
             "",
-            "Mean error in % of interocular.",
+            "Mean error in % of the interocular distance.",
             "",
             "| network | noise | faces | seeds | human | refined | true | gap | gain | over faces | closed |"
-            + " |" * judged,
+            + " verdict |" * judged,
             "|---|---|---:|---|---:|---:|---:|---|---|---|---:|" + "---|" * judged,
         ]
         for row in rows:
@@ -252,15 +165,44 @@ def _place(row: dict[str, Any]) -> str:
     return f"{row['model']} | {row['noise']} | {row['count']} | {' '.join(map(str, row['seeds']))}"
 
 
+def found(rows: Sequence[dict[str, Any]]) -> str:
+    """What was found, in three sentences."""
+    rows = [row for row in rows if row["against"] == "truth"]
+    gains, gaps = [row["gain"][0] for row in rows], [row["gap"][0] for row in rows]
+    least, most = (pick(rows, key=lambda row: row["gain"][0]) for pick in (min, max))
+    certain = sum(row["gain"][1] > 0 for row in rows)
+    harms = sum(row["gain"][2] < 0 for row in rows)
+    controls = [row[name] for row in rows for name in CONTROLS if name in row]
+    text = (
+        f"Networks trained on refined labels have a {statistics.median(gains):.1f} % lower test error than networks "
+        f"trained on human labels (median of {len(rows)} combinations of network, noise and number of faces); true "
+        f"labels, the limit, give {statistics.median(gaps):.1f} %.  The gain is largest for {_named(most)} "
+        f"({most['gain'][0]:+.1f} %) and smallest for {_named(least)} ({least['gain'][0]:+.1f} %); its 95 % interval "
+        f"is above zero in {certain} combinations and below zero in {harms}."
+    )
+    if controls:
+        better, worse = sum(low > 0 for _, low, _ in controls), sum(high < 0 for *_, high in controls)
+        text += (
+            "  For training on human labels with the STAR loss or with weighted landmarks, the interval is above zero "
+            f"in {better} of {len(controls)} comparisons and below zero in {worse}."
+        )
+    return text
+
+
+def _named(row: dict[str, Any]) -> str:
+    return f"{row['model']} with {row['noise']} noise and {row['count']} faces"
+
+
 def _controls(rows: Sequence[dict[str, Any]]) -> list[str]:
-    """What human labels give when they are learnt more cleverly."""
+    """Other ways to train on human labels."""
     lines = [
-        "## Human labels, learnt more cleverly",
+        "## Other ways to train on human labels",
         "",
-        "Errors against the truth, and what is saved of those that human labels give as they are.",
+        "Errors against the truth in % of the interocular distance, and how much lower they are than those of plain "
+        "training on human labels, in %.",
         "",
-        "| network | noise | faces | seeds | human | STAR | weighted | STAR saves | weights save | refined labels "
-        "save |",
+        "| network | noise | faces | seeds | human | STAR | weighted | gain of STAR | gain of weights "
+        "| gain of refined labels |",
         "|---|---|---:|---|---:|---:|---:|---|---|---|",
     ]
     for row in rows:
@@ -273,7 +215,7 @@ def _controls(rows: Sequence[dict[str, Any]]) -> list[str]:
 
 
 def _in_short(rows: Sequence[dict[str, Any]]) -> list[str]:
-    """Fields by verdict, and how those with much to win fare."""
+    """Combinations by verdict, and how many of those with a large gap gain at least half of it."""
     said = []
     for verdict_, short in SHORT.items():
         where = [_field(row) for row in rows if row["against"] == "truth" and row["verdict"] == verdict_]
@@ -285,13 +227,13 @@ def _in_short(rows: Sequence[dict[str, Any]]) -> list[str]:
     sure = [row for row in half if row["gain"][1] > 0]
     sure_over_faces = [row for row in half if row["over_faces"][0] > 0]
     return [
-        f"Against the truth{' (* less than three seeds)' if any(map(_star, rows)) else ''}:",
+        f"Against the truth{' (* fewer than three seeds)' if any(map(_star, rows)) else ''}:",
         "",
         *said,
         "",
-        f"True labels save more than {GAP:.0f} % in {len(much)} fields; refined ones save at least half of that in "
-        f"{len(half)}, and in {len(sure)} of these the interval of what they save is above zero; the one over test "
-        f"faces alone is in {len(sure_over_faces)}.",
+        f"The gap is above {GAP:.0f} % in {len(much)} combinations.  The gain is at least half of it in {len(half)} of "
+        f"these.  Its interval over seeds is above zero in {len(sure)} of these, its interval over faces in "
+        f"{len(sure_over_faces)}.",
     ]
 
 
@@ -306,14 +248,14 @@ def _star(row: dict[str, Any]) -> str:
 def _reached(rows: Sequence[dict[str, Any]]) -> str:
     """Where the paper's gain is reached, measured as there and against the truth."""
     said = []
-    for against, title in (("human", "human test labels, as there"), ("truth", "the truth")):
+    for against, title in (("human", "human test labels, as the paper measures it"), ("truth", "the truth")):
         where = [_field(row) for row in rows if row["against"] == against and row["gain"][0] >= PAPER]
         said.append(f"against {title}: {', '.join(where) or 'nowhere'}")
     return (
-        f"The paper gains {PAPER:.1f} % on 300W ({TABLE_7['hourglass'][0]} to {TABLE_7['hourglass'][1]}). Here so much "
-        "is reached "
+        f"The paper reports a gain of {PAPER:.1f} % on 300W (from {TABLE_7['hourglass'][0]} to "
+        f"{TABLE_7['hourglass'][1]}).  Here the gain is as large "
         + "; ".join(said)
-        + ". The noise of human test labels is a part of the error that no training can save."
+        + ".  The noise of human test labels is a part of the error that no training can remove."
     )
 
 

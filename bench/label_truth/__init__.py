@@ -1,1 +1,1 @@
-"""How near labels come to a known truth: ours, the paper's search, and what else one could do."""
+"""Errors of labels relative to a known truth: ours, the paper's search, and other methods."""

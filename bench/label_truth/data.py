@@ -23,7 +23,8 @@ from lmk.synth.write import render_dataset
 
 Array = NDArray[np.float64]
 PHOTOGRAPHS = Path(__file__).parents[3] / "shared" / "data" / "frl-london"
-ALONG, ACROSS, TAILS = 0.02, 0.005, 5  # noise on the photographs, parts of the crop's width
+ALONG, ACROSS = 0.02, 0.005  # noise on the photographs: standard deviations relative to the crop's width
+TAILS = 5  # its degrees of freedom; more gives fewer large errors
 
 
 @dataclass(frozen=True)
@@ -43,7 +44,7 @@ class Bench:
 BENCHES = {
     "A": Bench("1200 rendered faces, no gross errors", "interocular", 1200, "default-clean"),
     "A-gross": Bench("1200 rendered faces, 3 % gross errors", "interocular", 1200, "default"),
-    "A-annotators": Bench("1200 rendered faces, 8 annotators' habits, 3 % gross", "interocular", 1200, "annotators"),
+    "A-annotators": Bench("1200 rendered faces, 8 offset annotators, 3 % gross", "interocular", 1200, "annotators"),
     "B": Bench("102 photographs, 189 points, noise injected", "interpupil", 102, None),
     "C": Bench("200 rendered faces, 3 % gross errors", "interocular", 200, "default"),
 }  # fmt: skip
@@ -77,7 +78,7 @@ def _disturb_photographs(seed: int, out: Path) -> None:
 def scatter(points: Array, width: float, scheme: LandmarkScheme, random: np.random.Generator) -> Array:
     """(K, 2) noise of one human: Student-t along and across each contour, the lesser one where there is none."""
     along = scheme.tangents(points)
-    on_contour = np.isfinite(along).all(-1)
+    on_contour = np.asarray(np.isfinite(along).all(-1))
     along = np.where(on_contour[:, None], along, [1.0, 0.0])
     across = np.stack([-along[:, 1], along[:, 0]], -1)
     drawn = random.standard_t(TAILS, (len(points), 2)) / np.sqrt(TAILS / (TAILS - 2))
@@ -86,7 +87,7 @@ def scatter(points: Array, width: float, scheme: LandmarkScheme, random: np.rand
 
 
 def with_shared_habit(bench: Bench, human: AnnotationSet, truth: AnnotationSet, seed: int) -> Array | None:
-    """The truth, moved by what all annotators miss by on average: nothing in their labels gives that away."""
+    """The truth plus the mean offset of all annotators, which no method can tell from the labels."""
     law = NOISES[bench.noise] if bench.noise else None
     if law is None or not law.slide:
         return None
@@ -94,7 +95,8 @@ def with_shared_habit(bench: Bench, human: AnnotationSet, truth: AnnotationSet, 
     share = np.array([(names == annotator_name(number)).mean() for number in range(ANNOTATORS)])
     shared = share @ slides(human.scheme, seed, law.slide)
     width = human.instances["width"].to_numpy(np.float64)[:, None, None]
-    return truth.points + width * np.stack([habit(points, human.scheme, shared) for points in truth.points])
+    moved = [habit(points, human.scheme, shared) for points in truth.points]
+    return np.asarray(truth.points + width * np.stack(moved))
 
 
 def read_truth(human: AnnotationSet, folder: Path) -> AnnotationSet:
@@ -120,6 +122,6 @@ def more_annotators(bench: Bench, human: AnnotationSet, truth: AnnotationSet, se
         def draw(index: int, which: int) -> Array:
             random = np.random.default_rng([seed, 501, which, index])
             points = truth.points[index]
-            return points + scatter(points, float(human.boxes[index, 2]), human.scheme, random)
+            return np.asarray(points + scatter(points, float(human.boxes[index, 2]), human.scheme, random))
 
     return np.stack([np.mean([draw(i, which) for which in range(1, count + 1)], axis=0) for i in range(len(size))])

@@ -15,7 +15,7 @@ from lmk.synth.noise import CORNERS, NOISES
 
 Array = NDArray[np.float64]
 WHOLE = [REASONS[kind] for kind in (CONTOUR_SHIFTED, CONTOUR_SLIPPED, SIDES_SWAPPED)]
-DAMAGE = 0.01  # parts of the image's width (of the crop's, for photographs)
+DAMAGE = 0.01  # relative to the width of the image, of the crop for photographs; a larger move is damage
 
 
 def error(points: Array, truth: AnnotationSet, normaliser: str, counts: NDArray[np.bool_] | None = None) -> float:
@@ -33,7 +33,7 @@ def label_errors(points: Array, truth: AnnotationSet, normaliser: str) -> dict[s
 
 
 def damaged(points: Array, human: AnnotationSet, truth: AnnotationSet, width: Array) -> float:
-    """Share of clean points that were moved further from the truth by more than a part of the width, in %."""
+    """Share of clean points, in %, that end up further from the truth by more than DAMAGE of the width."""
     before, after = (np.linalg.norm(x - truth.points, axis=-1) for x in (human.points, points))
     return 100 * float((after > before + DAMAGE * width[:, None])[~is_gross(truth)].mean())
 
@@ -53,8 +53,8 @@ def suspicion_table(
 ) -> dict[str, Any]:
     """Average precision by kind: single points against the best possible one, groups as groups.
 
-    Single points compete with clean points; once with all of them, once without what was told to be a contour or an
-    instance that is wrong as a whole, as such a point's reason says.
+    Single points are ranked among clean points: once by suspicion alone, once with suspicion set to 0 where the reason
+    says that a whole contour or instance is wrong.
     """
     kinds = np.where(is_gross(truth), truth.column("gross"), "")
     alone, whole = _slips(kinds, human.scheme)
@@ -104,14 +104,14 @@ def _groups(suspicion: Array, wanted: NDArray[np.bool_], clean: NDArray[np.bool_
 
 
 def single_ceiling(human: AnnotationSet, truth: AnnotationSet, noise: str) -> Array:
-    """The best possible score of a single slip: its odds with the truth and the noise law known."""
+    """The best possible score of a single slip: its log odds, given the truth and the noise model."""
     law, scheme, width = NOISES[noise], human.scheme, human.instances["width"].to_numpy(np.float64)
     along = scheme.tangents(truth.points)
-    free = ~np.isfinite(along).all(-1)
+    free = np.asarray(~np.isfinite(along).all(-1))
     free[:, list(CORNERS.get(scheme.name, ()))] = True
     along = np.where(free[..., None], [1.0, 0.0], along)
     axes = np.stack([along, np.stack([-along[..., 1], along[..., 0]], -1)], -2)
-    # Habits are known to the renderer alone; they widen the noise along.
+    # Annotators' offsets are known to the renderer alone; they add variance along contours.
     size = np.where(free[..., None], law.corner, [np.hypot(law.along, law.slide), law.across]) * width[:, None, None]
 
     def density(offset: Array, k: Any, widen: float = 1.0) -> Array:

@@ -1,30 +1,30 @@
-"""What is compared: each rival makes labels from images and human labels, without the truth."""
+"""The methods that are compared: each makes labels from images and human labels, without the truth."""
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
+from bench.alternation import Round, Start, alternate, paper, search_once
 from lmk.annotations import AnnotationSet
 from lmk.clean import clean
-from lmk.config import AlignmentParams, Iteration, Params, default_profile, load_params
+from lmk.config import Params, default_profile, load_params
 from lmk.crops import crops_of
 from lmk.inference import keep_memory, predict
 from lmk.models.store import load_model
-from lmk.refine.iteration import run_iteration, search_labels
-from lmk.store import read_annotations, remove
+from lmk.store import read_annotations
 from lmk.workspace import Workspace
 
 Array = NDArray[np.float64]
-PAPER = {"window": 17.0, "template": 19.0, "prior_weight": 0.1, "mirror": False, "teach": "refined", "stop": False}
-ROUNDS, EPOCHS, RATE = 6, 2, 1e-3  # of the paper's alternation; it searches after each epoch, ten times
-SPREAD_KEPT = 0.95  # of the shapes' variance, by the components that a shape is projected on
+ROUNDS, EPOCHS, RATE = 6, 2, 1e-3  # of the alternation: rounds, epochs a round, learning rate; the paper has 10 and 1
+SPREAD_KEPT = 0.95  # share of the shapes' variance that the components explain; more keeps more noise
 
 
 def parameters(scheme: str) -> Params:
-    """The default profile, as a user of `lmk clean --scheme` gets it; it knows of no truth."""
+    """The default profile, as `lmk clean --scheme` uses it."""
     return load_params(default_profile(), [f"data.scheme={scheme}"])
 
 
@@ -35,7 +35,7 @@ def ours(faces: Path, params: Params, work: Path) -> list[Array]:
 
 
 def last_judge(params: Params, work: Path) -> Path:
-    """The network that our last labels come from: what the rivals below use, so that only the use of it differs."""
+    """The network that our last labels come from; the methods below use it too, so they differ only in how."""
     return Workspace(work).model(params.refine.schedule[params.refine.last].prev)
 
 
@@ -49,39 +49,19 @@ def prediction(faces: Path, params: Params, work: Path) -> Array:
 
 def paper_once(faces: Path, params: Params, work: Path) -> Array:
     """The paper's search, once."""
-    human = Workspace(work).annotations("i00")
-    alignment, judge = paper(params, "updated"), last_judge(params, work)
-    return search_labels(human, human, judge, faces, params.training, alignment, _round("i00", 0), "i01").points
+    human, judge = Workspace(work).annotations("i00"), last_judge(params, work)
+    return search_once(human, judge, faces, paper()).points
 
 
 def alternation(faces: Path, params: Params, work: Path, observation: str, out: Path) -> list[Array]:
     """The paper's alternation of searching and training on what was found, after each of ROUNDS rounds."""
-    alignment, paths = paper(params, observation), Workspace(out)
-    training = params.training.model_copy(update={"held_out": 0.0})
-    remove(out)
-    for kind in ("annotations", "models"):
-        (out / kind).mkdir(parents=True)
-    paths.annotations("i00").symlink_to(Workspace(work).annotations("i00").absolute())
-    paths.model("i00").symlink_to(last_judge(params, work).absolute())
-    human = read_annotations(paths.annotations("i00"))
-    crops = crops_of(human, faces, params.model.input_size)
+    human = read_annotations(Workspace(work).annotations("i00"))
     images = EPOCHS * len(human.instances)
-    for number in range(1, ROUNDS + 1):
-        iteration = _round(f"i{number - 1:02d}", images if number < ROUNDS else 0)
-        run_iteration(
-            f"i{number:02d}", iteration, faces, params.model, training, params.augmentation, alignment,
-            params.validation, paths, crops,
-        )  # fmt: skip
+    trained = Round(paper(observation=observation), images, RATE, params.training.seed)
+    rounds = [trained] * (ROUNDS - 1) + [replace(trained, images=0)]
+    start = Start(human, last_judge(params, work), faces)
+    paths = alternate(start, rounds, params, out)
     return [read_annotations(paths.annotations(f"i{number:02d}")).points for number in range(ROUNDS + 1)]
-
-
-def paper(params: Params, observation: str) -> AlignmentParams:
-    """The paper's search."""
-    return params.alignment.model_copy(update={**PAPER, "observation": observation})
-
-
-def _round(prev: str, images: int) -> Iteration:
-    return Iteration(prev=prev, refiner="align", images=images, learning_rate=RATE)
 
 
 def shape_projection(human: AnnotationSet) -> Array:

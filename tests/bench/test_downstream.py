@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from bench.downstream import page as downstream_page
+from bench.downstream.comparison import compared
 from lmk.errors import DataError
 
 
@@ -28,9 +29,9 @@ def downstream_cells(noise, human, true, refined):
     [
         ((4.0, 2.0, 2.8), "cleaning pays"),
         ((4.0, 3.4, 3.65), "cleaning pays"),
-        ((4.0, 2.0, 3.6), "cleaning pays, by less than half of what there is to win"),
+        ((4.0, 2.0, 3.6), "cleaning pays in part"),
         ((4.0, 3.0, 4.0), "only more annotators help"),
-        ((4.0, 3.9, 4.0), "the network averages the noise by itself"),
+        ((4.0, 3.9, 4.0), "the network averages out the noise"),
         ((4.0, 3.9, 4.4), "cleaning harms"),
         ((4.0, 2.0, 4.4), "cleaning harms"),
     ],
@@ -38,7 +39,7 @@ def downstream_cells(noise, human, true, refined):
 def test_the_map_says_where_cleaning_pays(levels, said, tmp_path):
     cells = downstream_cells("double", *levels)
 
-    [row] = downstream_page.compared(cells, "truth")
+    [row] = compared(cells, "truth")
     downstream_page.write_page(cells, tmp_path)
 
     human, true, refined = levels
@@ -51,8 +52,11 @@ def test_the_map_says_where_cleaning_pays(levels, said, tmp_path):
     assert f"- **{said}**" in text
     assert ": hourglass double 500*\n" in text  # two seeds
     won, much = row["gain"][0] >= row["gap"][0] / 2, row["gap"][0] > 5
-    sure = f"in {1 if much else 0} fields; refined ones save at least half of that in {1 if much and won else 0}"
-    assert sure in text
+    counted = f"in {int(much)} combinations.  The gain is at least half of it in {int(much and won)} of these."
+    assert counted in text
+    assert f"have a {row['gain'][0]:.1f} % lower test error" in text.splitlines()[2]
+    low, high = row["gain"][1:]
+    assert f"above zero in {int(low > 0)} combinations and below zero in {int(high < 0)}." in text.splitlines()[2]
     assert f">{downstream_page.SHORT[said]}*<" in (tmp_path / "images" / "downstream.svg").read_text()
 
 
@@ -63,7 +67,7 @@ def test_seeds_that_disagree_make_a_wide_interval():
         for cell in downstream_cells("double", 4.0, 2.0, 2.5)
     ]  # fmt: skip
 
-    [row] = downstream_page.compared(cells, "truth")
+    [row] = compared(cells, "truth")
 
     gain, low, high = row["gain"]
     assert low < -20 < gain < 35 < high  # one seed gains 37 %, the other loses 25 %
@@ -86,7 +90,7 @@ def test_few_seeds_are_taken_to_scatter_as_seeds_of_the_same_network_do():
 
     made = [*cells(200, 1), *cells(500, 3), *cells(1200, 2, spread=0.3)]
 
-    rows = {(row["model"], row["count"]): row for row in downstream_page.compared(made, "truth")}
+    rows = {(row["model"], row["count"]): row for row in compared(made, "truth")}
 
     # Of three seeds 37.5, 31.25 and 25 %, of two 37.5 and 18.75 %: (39.0625 * 2 + 18.75**2 / 2) / 3 degrees of freedom.
     deviation = np.sqrt((39.0625 * 2 + 18.75**2 / 2) / 3)
@@ -108,7 +112,7 @@ def test_where_nothing_is_known_of_seeds_the_interval_is_that_of_the_faces():
         for labels, errors in (("human", human), ("true", refined), ("refined", refined))
     ]  # fmt: skip
 
-    [row] = downstream_page.compared(cells, "truth")
+    [row] = compared(cells, "truth")
 
     ratio = refined.mean() / human.mean()
     error = 100 * np.std(refined - ratio * human, ddof=1) / np.sqrt(300) / human.mean()  # of a ratio of means
@@ -128,7 +132,7 @@ def test_the_interval_over_faces_is_of_all_seeds_and_knows_no_seed_s_own_luck():
         for seed in range(3)
     ]  # fmt: skip
 
-    [row] = downstream_page.compared(cells, "truth")
+    [row] = compared(cells, "truth")
 
     ratio = (refined.mean(1) / human.mean(1))[:, None]
     error = 100 * (refined - ratio * human).std(1, ddof=1) / np.sqrt(300) / human.mean(1)  # of each seed's ratio
@@ -138,7 +142,7 @@ def test_the_interval_over_faces_is_of_all_seeds_and_knows_no_seed_s_own_luck():
 
 
 def test_a_row_without_all_three_labels_is_not_shown(tmp_path):
-    assert downstream_page.compared(downstream_cells("double", 4, 2, 3)[:4], "truth") == []
+    assert compared(downstream_cells("double", 4, 2, 3)[:4], "truth") == []
 
 
 def test_a_cell_of_the_downstream_bench_is_a_network_and_its_errors(tiny, tmp_path, every_peak_counts):
