@@ -16,6 +16,7 @@ from lmk.images import image_root
 from lmk.ingest import ingest
 from lmk.refine.iteration import Method, run_iteration
 from lmk.report.page import write_report
+from lmk.report.summary import plan
 from lmk.scheme import load_scheme
 from lmk.store import alone, remove, write_annotations, write_json
 from lmk.training.fit import fit
@@ -37,7 +38,7 @@ def clean(source: Path, params: Params, out: Path) -> Workspace:
     human = ingest(
         source, params.data.format, scheme, params.data.box_scale, progress=Progress("reading labels", "images")
     )
-    print(f"{source}: {human.describe()}", file=sys.stderr)
+    print(f"{source}: {plan(human, params, Workspace(out))}", file=sys.stderr)
     if truth is not None:  # now, and not after an hour of training
         label_metrics({"i00": human}, truth, params.evaluation)
     with alone(out):
@@ -67,6 +68,7 @@ def _clean(human: AnnotationSet, images: Path, truth: AnnotationSet | None, para
         if gate.broken or gate.unjudged:
             warn(f"{gate}; `lmk audit {out}` says more")
     write_report(paths, params.refine.chain(), found, images, metrics)
+    remove(paths.crops)
     return paths
 
 

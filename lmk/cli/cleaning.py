@@ -55,12 +55,15 @@ def clean(
     again after an interruption and it goes on.
     """
     from lmk.audit.log import format_log, log_rows
+    from lmk.audit.numbers import audited
     from lmk.clean import clean
+    from lmk.report.summary import summary
 
     params = load(profile, settings, root=str(source), format=form, scheme=scheme)
     paths = clean(source, params, out)
-    print(format_log(log_rows(paths)))
-    print(f"report: {paths.report}")
+    print(format_log(log_rows(paths)), end="\n\n")
+    names = params.refine.chain()
+    print(summary(paths, names, audited(paths, names, params.audit.gates)))
 
 
 @command(
