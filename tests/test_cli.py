@@ -77,6 +77,20 @@ def test_an_audit_says_what_moved_and_a_broken_gate_is_exit_code_3(cleaned, caps
     assert lines == ["lmk: gate broken: drift >= 0 (816 points)", "lmk: gate broken: SELECT true"]
 
 
+def test_a_gate_that_could_not_be_judged_is_a_warning_and_no_failure(cleaned, capsys):
+    gates = "audit.gates={far: percent < 0, repeated: avg(repeats) > 1}"
+
+    assert main(["audit", str(cleaned), "--set", gates]) == 0
+    said = capsys.readouterr()
+
+    assert said.err == "warning: gate repeated could not be judged: repeats is empty in i01\n"
+    assert said.out.endswith("1 gate holds, 1 could not be judged\n")
+    assert main(["audit", str(cleaned), "--json", "--set", gates]) == 0
+    assert [gate.get("unjudged") for gate in json.loads(capsys.readouterr().out)["gates"]] == [
+        None, "repeats is empty in i01",
+    ]  # fmt: skip
+
+
 def test_questions_are_answered_as_a_table_and_as_json(cleaned, capsys):
     question = "SELECT iteration, count(*) AS n FROM points GROUP BY iteration ORDER BY iteration"
     assert main(["query", str(cleaned), question]) == 0
