@@ -235,7 +235,7 @@ def test_whatever_changes_a_network_is_in_its_provenance(human, rendered, small,
     before = provenance(recipe, job)
 
     for place, value in (
-        ("lmk.models.base.Detector.coarse", 0.25),  # share of coarse images, of a class
+        ("lmk.models.hourglass.StackedHourglass.coarse", 0.25),  # share of coarse images, of a class
         ("lmk.models.heatmaps.FAR", 5.0),  # how far maps are looked at
         ("lmk.kernels.heatmap.STAR_WIDTH", 0.02),  # of a loss
         ("lmk.training.batches.FEWEST", 9),  # of an augmentation
