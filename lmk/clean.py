@@ -14,6 +14,7 @@ from lmk.evaluation import label_metrics
 from lmk.history.ledger import accepted
 from lmk.images import image_root
 from lmk.ingest import ingest
+from lmk.plan import about, in_words, plan, seconds, speed_of
 from lmk.refine.iteration import Method, run_iteration
 from lmk.report.page import write_report
 from lmk.scheme import load_scheme
@@ -49,6 +50,7 @@ def _clean(human: AnnotationSet, images: Path, truth: AnnotationSet | None, para
     verdict = enforce(human, params.validation, Place("i00", paths.rejected, paths.data_docs("i00")))
     _keep(human, paths)
     write_json(verdict.as_json(), paths.verdict("i00"))
+    _announce(human, images, params, paths)
     recipe = Recipe(params.model, params.training, params.augmentation)
     remove(fit(recipe, Job(paths.annotations("i00"), images, paths.model("i00"), paths.work, "baseline")))
     for name in params.refine.chain()[1:]:
@@ -68,6 +70,14 @@ def _clean(human: AnnotationSet, images: Path, truth: AnnotationSet | None, para
             warn(f"{gate}; `lmk audit {out}` says more")
     write_report(paths, params.refine.chain(), found, images, metrics)
     return paths
+
+
+def _announce(human: AnnotationSet, images: Path, params: Params, paths: Workspace) -> None:
+    """Say what will be done, and about how long it takes."""
+    planned = plan(params, human, images, paths)
+    print(in_words(planned), file=sys.stderr)
+    if planned.works:
+        print(f"  time: at most {about(seconds(planned, speed_of(params, human, images)))}", file=sys.stderr)
 
 
 def _keep(human: AnnotationSet, paths: Workspace) -> None:

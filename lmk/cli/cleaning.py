@@ -55,12 +55,15 @@ def clean(
     again after an interruption and it goes on.
     """
     from lmk.audit.log import format_log, log_rows
+    from lmk.audit.results import Audit
     from lmk.clean import clean
+    from lmk.report.summary import in_words, summarise
 
     params = load(profile, settings, root=str(source), format=form, scheme=scheme)
-    paths = clean(source, params, out)
-    print(format_log(log_rows(paths)))
-    print(f"report: {paths.report}")
+    paths, names = clean(source, params, out), params.refine.chain()
+    found = Audit.of(json.loads(paths.audit.read_text(encoding="utf-8")))
+    print(in_words(summarise(paths, names, found, params.data.format)))
+    print(f"\n{format_log(log_rows(paths, names))}")
 
 
 @command(
