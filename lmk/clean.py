@@ -69,6 +69,7 @@ def _clean(human: AnnotationSet, images: Path, truth: AnnotationSet | None, para
         if gate.broken or gate.unjudged:
             warn(f"{gate}; `lmk audit {out}` says more")
     write_report(paths, params.refine.chain(), found, images, metrics)
+    remove(paths.crops)
     return paths
 
 
@@ -77,7 +78,8 @@ def _announce(human: AnnotationSet, images: Path, params: Params, paths: Workspa
     planned = plan(params, human, images, paths)
     print(in_words(planned), file=sys.stderr)
     if planned.works:
-        print(f"  time: at most {about(seconds(planned, speed_of(params, human, images)))}", file=sys.stderr)
+        time = about(seconds(planned, speed_of(params, human, images)))
+        print(f"  training and searching take at most {time} on this machine", file=sys.stderr)
 
 
 def _keep(human: AnnotationSet, paths: Workspace) -> None:

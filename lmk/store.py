@@ -137,7 +137,11 @@ def read_annotations(path: Path) -> AnnotationSet:
         pile.add(*_folded(part, scheme.size, path))
     if not pile.rows:
         raise _changed(path, f"rows are not {scheme.size} landmarks an instance, in order")
-    return AnnotationSet(*pile.done(), scheme, provenance)
+    instances, values = pile.done()
+    if (twice := instances.duplicated(["image", "instance"])).any():
+        row = instances[twice].iloc[0]
+        raise _changed(path, f"{row['image']} instance {row['instance']} is there twice")
+    return AnnotationSet(instances, values, scheme, provenance)
 
 
 def _folded(part: pa.Table, size: int, path: Path) -> tuple[pd.DataFrame, dict[str, Values]]:

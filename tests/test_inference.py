@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
 from types import SimpleNamespace
 
 import numpy as np
@@ -13,6 +16,8 @@ from lmk.crops import crops_of
 from lmk.inference import predict, predict_views
 from lmk.models.store import build_model
 from lmk.scheme import parse_scheme
+from lmk.store import write_annotations
+from tests.conftest import ROOT
 
 
 class Spots(nn.Module):
@@ -86,3 +91,39 @@ def test_measured_predictions_do_not_depend_on_what_the_processor_does_in_bfloat
     assert set(kinds) == {torch.bfloat16}
     assert 0 < np.abs(fast - exact).mean() < 0.5
     np.testing.assert_array_equal(exact, predict(model, human, crops, mirror=False))
+
+
+PREDICTING = """
+import hashlib, sys
+from pathlib import Path
+from lmk.config import default_profile, load_params
+from lmk.crops import crops_of
+from lmk.inference import predict
+from lmk.models.store import build_model
+from lmk.store import read_annotations
+human = read_annotations(Path(sys.argv[1]))
+for params in load_params(default_profile()).downstream.models.values():
+    crops = crops_of(human, Path(sys.argv[2]), params.input_size)
+    points = predict(build_model(params, human.scheme, 3), human, crops, mirror=False)
+    print(params.kind, hashlib.sha256(points.tobytes()).hexdigest())
+"""
+
+
+def test_another_process_with_other_threads_memory_and_kernels_predicts_the_same_to_the_bit(rendered, human, tmp_path):
+    write_annotations(human, tmp_path / "human.parquet")
+    command = [sys.executable, "-c", PREDICTING, str(tmp_path / "human.parquet"), str(rendered / "faces")]
+    others = [
+        {"OMP_NUM_THREADS": "2"},
+        # What is read before it is written would show, and kernels without bfloat16 are those of another processor.
+        {"OMP_NUM_THREADS": "1", "MALLOC_PERTURB_": "85", "ONEDNN_MAX_CPU_ISA": "AVX512_CORE"},
+    ]
+
+    running = [
+        subprocess.Popen(command, cwd=ROOT, env={**os.environ, **other}, stdout=subprocess.PIPE, text=True)
+        for other in others
+    ]
+    said = [process.communicate(timeout=120)[0] for process in running]
+
+    assert [process.returncode for process in running] == [0, 0]
+    assert [line.split()[0] for line in said[0].splitlines()] == ["hourglass", "resnet"]
+    assert said[0] == said[1]

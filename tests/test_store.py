@@ -279,6 +279,7 @@ def test_a_file_that_another_program_has_sorted_filtered_or_stripped_is_refused(
         "filtered": stored.slice(0, 5),
         "empty": stored.slice(0, 0),
         "stripped": stored.drop_columns(["visibility"]),
+        "twice": pa.concat_tables([stored, stored]),
         "torn": put(stored, "split", ["train"] * 4 + ["val"] + ["train"]),
         "texts": put(stored, "x", ["far left"] * 6),
         "numbers": put(stored, "image", [7] * 6),

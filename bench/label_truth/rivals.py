@@ -14,6 +14,7 @@ from lmk.clean import clean
 from lmk.config import Params, default_profile, load_params
 from lmk.crops import crops_of
 from lmk.inference import keep_memory, predict
+from lmk.kernels.shape import shape_space
 from lmk.models.store import load_model
 from lmk.store import read_annotations
 from lmk.workspace import Workspace
@@ -65,25 +66,15 @@ def alternation(faces: Path, params: Params, work: Path, observation: str, out: 
 
 
 def shape_projection(human: AnnotationSet) -> Array:
-    """Each human shape on the space that the human shapes span: Procrustes alignment, PCA, back."""
+    """Each human shape projected on the point distribution model of all of them: their mean and main directions."""
     points = human.points
-    centre = points.mean(1, keepdims=True)
-    size = np.sqrt(((points - centre) ** 2).sum((1, 2), keepdims=True))
-    shapes = (points - centre) / size
-    mean = shapes[0]
-    for _ in range(10):
-        turns = np.stack([_rotation(shape, mean) for shape in shapes])
-        turned = shapes @ turns
-        mean = turned.mean(0)
-        mean /= np.sqrt((mean**2).sum())
-    flat = (turned - mean).reshape(len(points), -1)
-    _, spread, directions = np.linalg.svd(flat, full_matrices=False)
-    count = 1 + int(np.searchsorted(np.cumsum(spread**2) / (spread**2).sum(), SPREAD_KEPT))
-    projected = mean + (flat @ directions[:count].T @ directions[:count]).reshape(points.shape)
-    return np.asarray(projected @ np.swapaxes(turns, 1, 2) * size + centre)
-
-
-def _rotation(shape: Array, mean: Array) -> Array:
-    left, _, right = np.linalg.svd(shape.T @ mean)
-    sign = np.diag([1.0, np.sign(np.linalg.det(left @ right))])
-    return np.asarray(left @ sign @ right)
+    space = shape_space(points, SPREAD_KEPT)
+    shapes = points[..., 0] + 1j * points[..., 1]
+    centre, mean = shapes.mean(1, keepdims=True), space.mean - space.mean.mean()
+    # The turn and size that lay each shape on the mean best, as one complex factor.
+    turn = ((shapes - centre).conj() * mean).sum(1, keepdims=True) / (abs(shapes - centre) ** 2).sum(1, keepdims=True)
+    apart = (shapes - centre) * turn - mean
+    flat = np.concatenate([apart.real, apart.imag], 1)
+    real, imaginary = np.split(flat @ space.directions.T @ space.directions, 2, axis=1)
+    projected = (mean + real + 1j * imaginary) / turn + centre
+    return np.stack([projected.real, projected.imag], -1)

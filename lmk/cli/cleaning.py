@@ -62,8 +62,8 @@ def clean(
     params = load(profile, settings, root=str(source), format=form, scheme=scheme)
     paths, names = clean(source, params, out), params.refine.chain()
     found = Audit.of(json.loads(paths.audit.read_text(encoding="utf-8")))
+    print(format_log(log_rows(paths, names)), end="\n\n")
     print(in_words(summarise(paths, names, found, params.data.format)))
-    print(f"\n{format_log(log_rows(paths, names))}")
 
 
 @command(

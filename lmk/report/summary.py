@@ -115,7 +115,8 @@ def _moved(summary: Summary) -> Iterator[str]:
     else:
         yield (
             f"{numbers.iteration}: {summary.moved:,} of {_number(numbers.points, 'point')} moved; the distance is "
-            f"{numbers.mean or 0:.2f} px on average ({numbers.percent or 0:.2f} % of the box)."
+            f"{numbers.mean or 0:.2f} px on average ({numbers.percent or 0:.2f} % of the box), and "
+            f"{numbers.p95 or 0:.2f} px or less for 95 % of the points."
         )
     if summary.swapped:
         yield f"The sides of {_number(summary.swapped, 'instance')} were exchanged; these are not in the numbers above."

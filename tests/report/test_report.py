@@ -55,6 +55,38 @@ def test_the_page_says_what_to_do_next(report):
     assert f"lmk labels {report.parent.parent} -o labels.parquet" in advice
 
 
+def test_edges_of_windows_are_shown_and_advised_on_only_where_a_search_has_one(tmp_path):
+    human = make(tmp_path, ["a.png", "b.png", "c.png"])
+    shape = human.labelled.shape
+    for name, edge in (("window", np.ones(shape, bool)), ("inside", np.zeros(shape, bool)), ("none", None)):
+        evidence = {"chi2": np.ones(shape)} | ({} if edge is None else {"at_edge": edge})
+        page = write(
+            tmp_path / name, {"i00": human, "i01": human.moved(human.points + 1.0, 1, evidence, {})}, tmp_path, {}
+        ).read_text(encoding="utf-8")
+
+        assert ("<th>edge</th>" in page) == ("<em>edge</em>" in page) == (edge is not None)
+        assert ("widen the refiner" in page) == (name == "window")
+        [head, row] = [
+            re.findall(f"<{cell}[ >]", part) for cell, part in
+            (("th", page[page.index("<tr><th>iteration</th>") :].split("</tr>")[0]),
+             ("td", page[page.index("<tr><th>i01</th>") :].split("</tr>")[0]))
+        ]  # fmt: skip
+        assert len(head) == len(row) + 1  # the iteration's name is no number
+
+
+def test_a_gate_that_could_not_be_judged_is_neither_a_tick_nor_a_cross(tmp_path):
+    human = make(tmp_path, ["a.png", "b.png"])
+    sets = {"i00": human, "i01": human.moved(human.points + 1.0, 1, {"chi2": np.ones(human.labelled.shape)}, {})}
+    gates = {"window": "avg(at_edge::INT) > 0.2", "far": "percent > 1000"}
+
+    page = write(tmp_path / "out", sets, tmp_path, {}, gates).read_text(encoding="utf-8")
+
+    assert "1 of 2 gates hold; 1 could not be judged" in page
+    assert "? window: not judged, at_edge is empty in i01 <code>" in page
+    assert "✓ far: not <code>" in page
+    assert "Gate window could not be judged (at_edge is empty in i01)" in page
+
+
 def test_the_same_sets_give_the_same_bytes_and_no_large_file(report, tmp_path):
     def page(number):
         images = tmp_path / str(number)

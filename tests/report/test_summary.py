@@ -25,7 +25,7 @@ def summary(**changes):
     """12 of 40 points moved, all well."""
     plain = {
         "paths": Workspace(Path("cleaned")),
-        "numbers": Numbers("i02", "all", 40, mean=1.234, percent=0.987, unchanged=0.7, suspected=0.0),
+        "numbers": Numbers("i02", "all", 40, mean=1.234, percent=0.987, p95=4.567, unchanged=0.7, suspected=0.0),
         "swapped": 0,
         "refiner": "consensus",
         "suspected": 0,
@@ -43,7 +43,8 @@ def commands(one):
 
 def test_a_cleaning_without_trouble():
     assert in_words(summary()).splitlines() == [
-        "i02: 12 of 40 points moved; the distance is 1.23 px on average (0.99 % of the box).",
+        "i02: 12 of 40 points moved; the distance is 1.23 px on average (0.99 % of the box), and "
+        "4.57 px or less for 95 % of the points.",
         "No human point looks like a mistake.",
         "1 gate holds.",
         "",
