@@ -14,9 +14,9 @@ from lmk.evaluation import label_metrics
 from lmk.history.ledger import accepted
 from lmk.images import image_root
 from lmk.ingest import ingest
+from lmk.plan import about, in_words, plan, seconds, speed_of
 from lmk.refine.iteration import Method, run_iteration
 from lmk.report.page import write_report
-from lmk.report.summary import plan
 from lmk.scheme import load_scheme
 from lmk.store import alone, remove, write_annotations, write_json
 from lmk.training.fit import fit
@@ -38,7 +38,7 @@ def clean(source: Path, params: Params, out: Path) -> Workspace:
     human = ingest(
         source, params.data.format, scheme, params.data.box_scale, progress=Progress("reading labels", "images")
     )
-    print(f"{source}: {plan(human, params, Workspace(out))}", file=sys.stderr)
+    print(f"{source}: {human.describe()}", file=sys.stderr)
     if truth is not None:  # now, and not after an hour of training
         label_metrics({"i00": human}, truth, params.evaluation)
     with alone(out):
@@ -50,6 +50,7 @@ def _clean(human: AnnotationSet, images: Path, truth: AnnotationSet | None, para
     verdict = enforce(human, params.validation, Place("i00", paths.rejected, paths.data_docs("i00")))
     _keep(human, paths)
     write_json(verdict.as_json(), paths.verdict("i00"))
+    _announce(human, images, params, paths)
     recipe = Recipe(params.model, params.training, params.augmentation)
     remove(fit(recipe, Job(paths.annotations("i00"), images, paths.model("i00"), paths.work, "baseline")))
     for name in params.refine.chain()[1:]:
@@ -70,6 +71,15 @@ def _clean(human: AnnotationSet, images: Path, truth: AnnotationSet | None, para
     write_report(paths, params.refine.chain(), found, images, metrics)
     remove(paths.crops)
     return paths
+
+
+def _announce(human: AnnotationSet, images: Path, params: Params, paths: Workspace) -> None:
+    """Say what will be done, and about how long it takes."""
+    planned = plan(params, human, images, paths)
+    print(in_words(planned), file=sys.stderr)
+    if planned.works:
+        time = about(seconds(planned, speed_of(params, human, images)))
+        print(f"  training and searching take at most {time} on this machine", file=sys.stderr)
 
 
 def _keep(human: AnnotationSet, paths: Workspace) -> None:

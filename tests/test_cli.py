@@ -53,6 +53,28 @@ def test_clean_leaves_labels_models_metrics_and_the_report(cleaned):
     assert not list((cleaned / ".work").glob("*/checkpoint.safetensors"))
 
 
+def test_clean_says_first_what_it_does_and_last_what_came_of_it(rendered, tmp_path, capsys):
+    out = tmp_path / "out"
+    assert main(["clean", str(rendered / "faces"), "--out", str(out), *SMALLER]) == 0
+    said = capsys.readouterr()
+
+    steps = [
+        "i00  detector: train on human labels, 32 images seen",
+        "i01  labels: search with align; detector: train on,",
+    ]
+    plan = [
+        said.err.index(text) for text in ("20 instances with 1,360 points", *steps, "searching take at most about ")
+    ]
+    assert plan == sorted(plan)
+    assert plan[-1] < said.err.index("baseline: ")
+    table, _, end = said.out.partition("\n\n")
+    assert table.splitlines()[-1].startswith("i01 ")
+    lines = end.splitlines()
+    assert re.match(r"i01: [\d,]+ of 816 points moved; the distance is \d+\.\d\d px on average", lines[0])
+    assert lines[1] == "Nobody looked for mistakes among the human points; refiner align does not."
+    assert lines[-1] == f"Report: {out}/report/index.html"
+
+
 def test_clean_leaves_the_audit_and_the_labels_that_hold(cleaned):
     assert json.loads((cleaned / "audit.json").read_text())["gates"]
     held, last = (read_annotations(cleaned / name) for name in ("labels.parquet", "annotations/i01.parquet"))
@@ -156,7 +178,9 @@ def test_clean_again_trains_nothing(rendered, cleaned, capsys):
 
     assert main(["clean", str(rendered / "faces"), "--out", str(cleaned), *SMALLER, "--set", truth]) == 0
 
-    assert "baseline:" not in capsys.readouterr().err
+    said = capsys.readouterr()
+    assert "baseline:" not in said.err
+    assert "detector: is there" in said.err
     assert before == {path: path.read_bytes() for path in cleaned.rglob("*.parquet")}
 
 

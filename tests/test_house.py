@@ -35,6 +35,7 @@ ROOMS = [
     ["lmk.evaluation", "lmk.training", "lmk.history"],
     ["lmk.refine", "lmk.audit"],
     ["lmk.report"],
+    ["lmk.plan"],
     ["lmk.clean"],
     ["lmk.notebook"],
     ["lmk.cli"],

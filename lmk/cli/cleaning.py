@@ -55,15 +55,15 @@ def clean(
     again after an interruption and it goes on.
     """
     from lmk.audit.log import format_log, log_rows
-    from lmk.audit.numbers import audited
+    from lmk.audit.results import Audit
     from lmk.clean import clean
-    from lmk.report.summary import summary
+    from lmk.report.summary import in_words, summarise
 
     params = load(profile, settings, root=str(source), format=form, scheme=scheme)
-    paths = clean(source, params, out)
-    print(format_log(log_rows(paths)), end="\n\n")
-    names = params.refine.chain()
-    print(summary(paths, names, audited(paths, names, params.audit.gates)))
+    paths, names = clean(source, params, out), params.refine.chain()
+    found = Audit.of(json.loads(paths.audit.read_text(encoding="utf-8")))
+    print(format_log(log_rows(paths, names)), end="\n\n")
+    print(in_words(summarise(paths, names, found, params.data.format)))
 
 
 @command(
