@@ -15,7 +15,7 @@ from lmk.config import Iteration, Params
 from lmk.errors import LmkError
 from lmk.history import ledger
 from lmk.models.store import is_whole, model_digest, read_config
-from lmk.refine.iteration import MOST, MOST_STRETCH
+from lmk.refine.iteration import MOST, MOST_STRETCH, searched_with
 from lmk.store import digest_of, read_header
 from lmk.training.recipe import Job, Recipe, provenance
 from lmk.training.speed import Speed, measure
@@ -98,7 +98,7 @@ def _is_there(name: str, iteration: Iteration, params: Params, paths: Workspace)
     refiner = params.refiners[iteration.refiner]
     decided = ledger.read(paths.decisions, before=name)
     asked = {
-        "parameters": {**refiner.model_dump(), **params.alternation.model_dump()},
+        "parameters": searched_with(refiner, params.alternation),
         "model": model_digest(paths.model(iteration.prev)),
         "decisions": digest_of(decided.to_dict("records")) if len(decided) else None,
     }

@@ -72,6 +72,16 @@ def test_kernels_import_nothing_of_ours_but_each_other():
             assert all(other.startswith("lmk.kernels") for other in ours), name
 
 
+def test_the_drawing_in_contributing_has_every_room():
+    drawing = Path("CONTRIBUTING.md").read_text(encoding="utf-8").split("## The house")[1].split("```")[1]
+    rooms = {
+        path.name + "/" * path.is_dir()
+        for path in Path("lmk").iterdir()
+        if (path.suffix == ".py" or path.is_dir()) and path.name[0] != "_"
+    }
+    assert {room for room in rooms if room not in drawing} == set()
+
+
 @pytest.mark.parametrize("library", ALONE)
 def test_a_guarded_library_is_imported_in_its_room_alone(library):
     users = {name for name, path in modules().items()

@@ -1,6 +1,6 @@
-"""How a network looks at a crop: places in it, and turned, scaled, shifted or mirrored views of it.
+"""Coordinates in a crop, and views of it: turned, scaled, shifted or mirrored.
 
-Points are relative to the crop, -1 at its left or top edge and 1 at the other.
+Crop coordinates run from -1 at the left or top edge to 1 at the right or bottom edge.
 """
 
 from __future__ import annotations
@@ -12,29 +12,29 @@ from torch.nn import functional
 
 
 def to_crop(points: Tensor, boxes: Tensor) -> Tensor:
-    """Image pixels (N, K, 2) to parts of the crops (N, 3)."""
+    """(N, K, 2) image pixels to crop coordinates; boxes (N, 3) are left, top and side in pixels."""
     corner, side = boxes[:, None, :2], boxes[:, None, 2:]
     return (points - corner) / side * 2 - 1
 
 
 def from_crop(points: Tensor, boxes: Tensor) -> Tensor:
-    """Parts of the crops to image pixels."""
+    """(N, K, 2) crop coordinates to image pixels."""
     corner, side = boxes[:, None, :2], boxes[:, None, 2:]
     return (points + 1) / 2 * side + corner
 
 
 def to_tensor(pixels: np.ndarray) -> Tensor:
-    """(B, S, S, 3) uint8 to (B, 3, S, S) float about zero."""
+    """(B, S, S, 3) uint8 to (B, 3, S, S) float, -2 to 2."""
     return torch.from_numpy(np.ascontiguousarray(pixels)).permute(0, 3, 1, 2).float() / 64 - 2
 
 
 def view_matrices(turn: Tensor, zoom: Tensor, shift: Tensor, mirrored: Tensor) -> Tensor:
-    """Matrices from a place in the view to its place in the crop.
+    """Matrices that map coordinates in a view to coordinates in the crop.
 
     Args:
         turn: (B,) radians.
-        zoom: (B,) how much of the crop is seen, 1 for all of it; more shows things smaller.
-        shift: (B, 2) of the view's centre, relative to half a crop.
+        zoom: (B,) side of the view relative to the crop's; a larger value shows things smaller.
+        shift: (B, 2) where the view's centre lies in the crop.
         mirrored: (B,) bool.
 
     Returns:
@@ -47,13 +47,13 @@ def view_matrices(turn: Tensor, zoom: Tensor, shift: Tensor, mirrored: Tensor) -
 
 
 def apply_view(points: Tensor, matrix: Tensor) -> Tensor:
-    """Where points of the old crop, (B, K, 2), are in the new image."""
+    """(B, K, 2) points of the crop to coordinates in the view."""
     linear, shift = matrix[:, :, :2], matrix[:, :, 2]
     moved: Tensor = torch.linalg.solve(linear, (points - shift[:, None]).transpose(1, 2)).transpose(1, 2)
     return moved
 
 
 def view(pixels: Tensor, matrix: Tensor, size: int, margin: float) -> Tensor:
-    """Look at crops that are `margin` times larger than the box, (B, 3, C, C), through matrices, (B, 2, 3)."""
+    """(B, 3, size, size) views of crops (B, 3, C, C), which are `margin` times as wide as the box."""
     grid = functional.affine_grid(matrix / margin, [len(pixels), 3, size, size], align_corners=False)
     return functional.grid_sample(pixels, grid, mode="bilinear", padding_mode="border", align_corners=False)

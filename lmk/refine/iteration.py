@@ -32,6 +32,7 @@ from lmk.history import ledger
 from lmk.inference import keep_memory
 from lmk.kernels.suspicion import DOUBT
 from lmk.models.store import CURVE, load_model, model_digest
+from lmk.provenance import Provenance
 from lmk.refine.labels import Search, refine_labels, refiner_of
 from lmk.registry import REFINERS
 from lmk.store import digest_of, read_annotations, remove, replacing, write_annotations
@@ -182,7 +183,7 @@ def search_labels(
         "parent_iteration": this.prev,
         "model": model_digest(this.judge),
         "constants": digest_of_constants(type(model).__module__, REFINERS[params.kind].module, "lmk.refine.labels"),
-        "parameters": {**params.model_dump(), **alternation.model_dump()},
+        "parameters": searched_with(params, alternation),
         "stopped": before.provenance.get("stopped"),
     }
     if len(decided):
@@ -195,15 +196,20 @@ def search_labels(
         search, params, number, provenance, lambda phase: Progress(f"{phase} for {this.name}", "images")
     )
     refined = _held(refined, first, fixed)
-    was, now = (_judged(one.provenance) for one in (before, refined))
-    if alternation.stop and was["disagreement"] is not None and now["disagreement"] > (1 + SAME) * was["disagreement"]:
+    was, now = (Provenance.of(one.provenance) for one in (before, refined))
+    if alternation.stop and _is_worse(now.disagreement, was.disagreement):
         why = (
             f"{this.prev} was kept: the network trained after it agrees less with held-out points, or has memorised "
-            f"more (disagreement {now['disagreement']} after {was['disagreement']}, memorised {now['memorised']} after "
-            f"{was['memorised']})"
+            f"more (disagreement {now.disagreement} after {was.disagreement}, memorised {now.memorised} after "
+            f"{was.memorised})"
         )
         return _repeated(before, number, {**refined.provenance, "stopped": why})
     return refined
+
+
+def searched_with(params: RefinerParams, alternation: AlternationParams) -> dict[str, Any]:
+    """The parameters of a search, as the provenance of its labels has them."""
+    return {**params.model_dump(), **alternation.model_dump()}
 
 
 def _check_same(before: AnnotationSet, first: AnnotationSet, this: Round) -> None:
@@ -214,12 +220,9 @@ def _check_same(before: AnnotationSet, first: AnnotationSet, this: Round) -> Non
         )
 
 
-def _judged(provenance: dict[str, Any]) -> dict[str, Any]:
-    """What a set says of the network that was asked; an older lmk called `memorised` otherwise."""
-    return {
-        "disagreement": provenance.get("disagreement"),
-        "memorised": provenance.get("memorised", provenance.get("by_heart")),
-    }
+def _is_worse(now: float | None, was: float | None) -> bool:
+    """Whether a network's disagreement has grown, as far as both are known."""
+    return now is not None and was is not None and now > (1 + SAME) * was
 
 
 def _held(refined: AnnotationSet, decided: AnnotationSet, fixed: NDArray[np.bool_]) -> AnnotationSet:
@@ -236,7 +239,8 @@ def _held(refined: AnnotationSet, decided: AnnotationSet, fixed: NDArray[np.bool
 
 def _repeated(kept: AnnotationSet, number: int, provenance: dict[str, Any]) -> AnnotationSet:
     """The labels of the iteration before once more, with their evidence, their judge's, and the note that they are."""
-    provenance = {**provenance, **_judged(kept.provenance)}
+    judged = Provenance.of(kept.provenance)
+    provenance = {**provenance, "disagreement": judged.disagreement, "memorised": judged.memorised}
     repeats = kept.column("repeats").astype(np.float64) if kept.has("repeats") else np.full(1, np.nan)
     origin = repeats[np.isfinite(repeats)]
     first = int(origin[0]) if len(origin) else int(kept.instances["iteration"].iloc[0])
