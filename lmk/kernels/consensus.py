@@ -27,7 +27,7 @@ OWN = 2.0  # variance of a prediction's own error, relative to its landmark's me
 ROUNDS, MORE_ROUNDS = 12, 4  # of expectation-maximisation: from scratch, and from an earlier result
 POOLED = 4.0  # instances by which the mean noise of all landmarks counts in each landmark's noise
 NOTHING = 1e-8  # least precision of a human point relative to the prediction's; variances are divided by it
-_ENTRIES = 1 << 22  # numbers in the matrices that are inverted at once
+_ENTRIES = 1 << 20  # numbers in the matrices that are inverted at once; more need more memory and are no faster
 
 
 class Consensus(NamedTuple):
