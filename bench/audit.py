@@ -96,7 +96,7 @@ def part(scheme: LandmarkScheme, start: int, count: int, number: int) -> Annotat
     )
     if number:
         random = np.random.default_rng([start, number, 1])
-        names = ("prior_cost", "chi2", "chi2_observed", "peak", "spread", "error", "suspicion")
+        names = ("prior_cost", "chi2", "chi2_observed", "peak", "spread", "error_after", "suspicion")
         table = table.assign(**{name: random.uniform(0, 1, rows) for name in names}, at_edge=random.random(rows) < 0.02)
     return AnnotationSet.from_frame(table, scheme, {"producer": "bench"})
 

@@ -47,12 +47,17 @@ EVIDENCE: dict[str, str] = {
     "spread": "float32",  # standard deviation of the heatmap there, pixels of the image
     "at_edge": "bool",  # the search ended at the edge of its window
     "fold": "int8",  # which fold's model judged it; 0 where one model judged all
-    "error": "float32",  # expected distance to the true point, pixels of the image; `consensus` only
-    "error_along": "float32",  # the part of `error` along the contour; to the right, off contours
+    # Expected distances to the true point, root mean square, pixels of the image; `consensus` only.
+    "error_before": "float32",  # of the human point
+    "error_after": "float32",  # of the refined point
+    "error_along": "float32",  # the part of `error_after` along the contour; to the right, off contours
+    "error_network": "float32",  # of the network's prediction
     "suspicion": "float32",  # probability that the human point is a gross error; `consensus` only, for all splits
     "reason": "string",  # the likeliest kind of gross error, where one is likelier than not
+    "kept": "string",  # why the search left the human point where it is; `consensus` only
     "repeats": "int16",  # the iteration whose labels these are, where the alternation has stopped
 }
+OLD_NAMES = {"error": "error_after"}  # what a column was called before
 OPTIONAL = {"annotator", "source", "gross", *EVIDENCE}
 TYPES = {**COLUMNS, **EVIDENCE}
 OF_INSTANCE = ["image", "instance", "split", "iteration", "width", "height", "box_x", "box_y", "box_size"]

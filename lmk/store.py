@@ -23,6 +23,7 @@ from lmk.columns import (
     OF_EITHER,
     OF_INSTANCE,
     OF_POINT,
+    OLD_NAMES,
     TYPES,
     Pile,
     Values,
@@ -214,10 +215,16 @@ def read_parts(path: Path, rows: int, columns: list[str] | None = None, encoded:
             kept.append(batch)
             while (there := sum(map(len, kept))) >= rows:
                 table = pa.Table.from_batches(kept)
-                yield table.slice(0, rows).unify_dictionaries().combine_chunks()
+                yield _named(table.slice(0, rows))
                 kept = table.slice(rows).to_batches() if there > rows else []
         if kept:
-            yield pa.Table.from_batches(kept).unify_dictionaries().combine_chunks()
+            yield _named(pa.Table.from_batches(kept))
+
+
+def _named(table: pa.Table) -> pa.Table:
+    """The rows in one piece, with the columns' names of today."""
+    table = table.rename_columns([OLD_NAMES.get(name, name) for name in table.column_names])
+    return table.unify_dictionaries().combine_chunks()
 
 
 @contextmanager

@@ -28,7 +28,7 @@ SMALL = [
     "refiners.consensus=null",
     "refiners.align={kind: align, window: 49.0, template: 19.0, step: 1.0, prior_weight: 0.1, floor: 0.01,"
     " observation: updated, mirror: true}",
-    "audit.gates.doubtful=null",
+    *(f"audit.gates.{name}=null" for name in ("judge", "far", "doubtful")),
     "refine.schedule={i01: {prev: i00, refiner: align, images: 16, learning_rate: 1.0e-3},"
     " i02: {prev: i01, refiner: align, images: 16, learning_rate: 1.0e-3}}",
     "downstream.images=32",
@@ -67,7 +67,8 @@ def human(rendered: Path) -> AnnotationSet:
 
 
 def count_every_peak(patch: pytest.MonkeyPatch) -> None:
-    """Networks of a second's training draw no peaks yet; take what they draw for one."""
+    """Networks of a second's training draw no peaks yet, and nobody should trust them; take what they draw for one."""
+    patch.setattr("lmk.kernels.trust.AS_GOOD", float("inf"))
     patch.setattr("lmk.models.base.PEAK", 0.0)
     patch.setattr("lmk.refine.align.PEAK", 0.0)
 

@@ -51,7 +51,7 @@ def test_shipped_parameters_are_complete(path):
             "alignment.prior_weight is now refiners.NAME.prior_weight, of a ref",
         ),
         ("training.by_heart=0.1", "training.by_heart is now training.memorised"),
-        ("audit.gates.window=avg(at_edge::INT) > 0.2", "audit.gates.window: reads at_edge, which no refiner"),
+        ("audit.gates.window=avg(at_edge::INT) > 0.2", "audit.gates.window: window reads at_edge, which no refiner"),
         ("model.kind=resnet", "model.*unknown key|model.kind: a resnet draws no heatmaps"),
         ("model.kind=transformer", "model.kind: unknown network 'transformer'; known: ghcu"),
         (
@@ -121,7 +121,7 @@ def test_a_changed_section_is_checked_as_one_that_was_read():
 def test_null_takes_a_name_out_of_a_mapping():
     params = load_params(default_profile(), ["audit.gates.doubtful=null", "downstream.models.resnet=null"])
 
-    assert set(params.audit.gates) == {"across"}
+    assert set(params.audit.gates) == {"judge", "across", "far", "landmark", "contour", "asymmetry"}
     assert "resnet" not in params.downstream.models
     with pytest.raises(ConfigError, match=r"training\.seed: .*integer"):
         load_params(default_profile(), ["training.seed=null"])

@@ -120,7 +120,7 @@ def asked(human, tmp_path_factory):
     shape = human.labelled.shape
     random = np.random.default_rng(0)
     for number in (1, 2):
-        numbers = {name: random.uniform(0, 1, shape) for name in ("chi2", "peak", "error", "suspicion", "spread")}
+        numbers = {name: random.uniform(0, 1, shape) for name in ("chi2", "peak", "error_after", "suspicion", "spread")}
         evidence = {**numbers, "at_edge": numbers["peak"] > 0.9}
         moved = human.points + random.normal(0, 1, human.points.shape)
         write_annotations(human.moved(moved, number, evidence, {}), folder.annotations(f"i{number:02d}"))

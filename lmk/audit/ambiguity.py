@@ -93,7 +93,7 @@ def ambiguity(
     pairs = paired(human, refined)
     chosen = _chosen(pairs.others, len(refined.instances))
     labels = refined.select(chosen)
-    error, part = evidence_of(labels, "error"), evidence_of(labels, "error_along")
+    error, part = evidence_of(labels, "error_after"), evidence_of(labels, "error_along")
     if not np.isfinite(part).any():
         raise DataError(
             "the refined set says of no point how certain it is; that takes the refiner `consensus`, this lmk or a "

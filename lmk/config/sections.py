@@ -179,10 +179,14 @@ class Params(Section):
                 )
         filled = {column for refiner in self.refiners.values() for column in type(refiner).fills}
         evidence = {column for entry in REFINERS.values() for column in entry.load().Params.fills}
-        for name, gate in self.audit.gates.items():
-            if dead := sorted(set(re.findall(r"\w+", gate)) & evidence - filled):
-                raise ValueError(
-                    f"audit.gates.{name}: reads {dead[0]}, which no refiner of refine.schedule fills ({known}), so it "
-                    "could never break; remove it"
-                )
+        dead = {
+            name: sorted(set(re.findall(r"\w+", gate)) & evidence - filled) for name, gate in self.audit.gates.items()
+        }
+        if any(dead.values()):
+            reads = ", ".join(f"{name} reads {columns[0]}" for name, columns in dead.items() if columns)
+            first = next(name for name, columns in dead.items() if columns)
+            raise ValueError(
+                f"audit.gates.{first}: {reads}, which no refiner of refine.schedule fills ({known}), so it could never "
+                f"break; remove it, as with --set audit.gates.{first}=null"
+            )
         return self

@@ -4,12 +4,15 @@ A detector's errors are correlated over a face; a human's errors are drawn afres
 errors are correlated shows in how its predictions change together when the view changes a little.  So, with p the mean
 prediction, o the human point and y the true one, for all points of an instance at once,
 
-    y ~ Normal(p, S)                      S: covariance of the predictions over views, times a scale
+    y ~ Normal(p, S)                      S: covariance of the predictions over views, scaled along and across
     o ~ Student-t(y, noise)               noise: squared scale of each landmark, along and across its contour
 
 and y is estimated by expectation-maximisation over the whole set: the noise of each landmark from all instances, then
 each instance's y from the noise.  Where the views agree, y is near the prediction; where they differ, the human point
 has more weight; and a human point also tells about its neighbours, whose detector errors are correlated with its own.
+
+A detector that has learnt little is off by more than its views say, and that would pass for noise of the humans.  So
+the noise of each landmark has a largest value, from elsewhere (`lmk.kernels.ceiling`), and the scale of S a least one.
 
 All arrays have D = 2 K coordinates an instance, along and across the contour of each point in turn.
 """
@@ -25,9 +28,20 @@ TAILS = 5.0  # degrees of freedom of the Student-t, as heavy as real annotators'
 SHARED = 0.9  # largest correlation of two points' detector errors; the rest of the variance is each point's own
 OWN = 2.0  # variance of a prediction's own error, relative to its landmark's median variance; views underestimate it
 ROUNDS, MORE_ROUNDS = 12, 4  # of expectation-maximisation: from scratch, and from an earlier result
+LEAST_SCALE = (0.9, 1.6)  # least scale of the detector's error, along and across; larger trusts humans more
+CUT = 3.0  # standard deviations at which a residual is cut before the scale is found
 POOLED = 4.0  # instances by which the mean noise of all landmarks counts in each landmark's noise
 NOTHING = 1e-8  # least precision of a human point relative to the prediction's; variances are divided by it
 _ENTRIES = 1 << 20  # numbers in the matrices that are inverted at once; more need more memory and are no faster
+
+
+class Human(NamedTuple):
+    """What the humans say of all points."""
+
+    residual: Tensor  # (N, D) human point minus mean prediction; anything finite where `weight` is 0
+    weight: Tensor  # (N, D) in [0, 1]: 0 for a point without a label, less than 1 for one that may be a gross error
+    learn: Tensor  # (N,) bool, whose human points the noise and the scale are estimated from
+    most: Tensor  # (D,) largest squared scale that the noise of a coordinate can have
 
 
 class Consensus(NamedTuple):
@@ -36,7 +50,6 @@ class Consensus(NamedTuple):
     offset: Tensor  # (N, D) from the mean prediction to the posterior mean
     variance: Tensor  # (N, D) of the posterior
     noise: Tensor  # (D,) squared scale of the human noise
-    scale: float  # variance of the detector's error relative to that over views
 
 
 def view_variance(square: Tensor, labelled: Tensor) -> Tensor:
@@ -66,45 +79,65 @@ def correlation(deviations: Tensor, variance: Tensor, labelled: Tensor) -> Tenso
     return correlated
 
 
-def estimate(
-    residual: Tensor,
-    variance: Tensor,
-    correlated: Tensor,
-    weight: Tensor,
-    learn: Tensor,
-    start: Consensus | None = None,
-) -> Consensus:
+def error_scale(human: Human, variance: Tensor, correlated: Tensor) -> Tensor:
+    """(2,) variance of the detector's error relative to what the views say, along and across.
+
+    Human noise is drawn afresh for every point.  So what the residuals of two points of an instance have in common is
+    the detector's, and their products, where their errors are correlated, tell its size.  Large residuals are cut.
+    """
+    weight = human.weight * human.learn[:, None]
+    cut = CUT * 1.48 * _median(human.residual, weight)
+    residual = human.residual.clamp(min=-cut, max=cut)
+    found = []
+    for way in range(2):
+        told, shown = weight[:, way::2] * residual[:, way::2], weight[:, way::2] * variance[:, way::2]
+        told = told * variance[:, way::2].sqrt()
+        shared = correlated[way::2, way::2]
+        seen = (told @ shared * told).sum() - (told**2).sum()
+        wanted = (shown @ shared**2 * shown).sum() - (shown**2).sum()
+        found.append(seen / wanted.clamp(min=1e-12))
+    return torch.stack(found).maximum(variance.new_tensor(LEAST_SCALE))
+
+
+def estimate(human: Human, variance: Tensor, correlated: Tensor, start: Consensus | None = None) -> Consensus:
     """Estimate the posterior of all points, and the noise.
 
     Args:
-        residual: (N, D) human point minus mean prediction; anything finite where `weight` is 0.
-        variance: (N, D) of the predictions.
-        correlated: (D, D) correlation of the predictions' errors.
-        weight: (N, D) in [0, 1]: 0 for a point without a label, less than 1 for one that may be a gross error.
-        learn: (N,) bool, whose human points the noise is estimated from.
+        human: what the humans say.
+        variance: (N, D) of the detector's error.
+        correlated: (D, D) correlation of the detector's errors.
         start: an earlier result with nearly the same weights; a few rounds continue from there.
     """
+    residual, weight, most = human.residual, human.weight, human.most
+    counts = weight * human.learn[:, None]
     if start is None:
-        noise, scale, tails = _start(residual, weight * learn[:, None]), 1.0, torch.ones_like(residual)
+        noise, tails = _start(residual, counts).minimum(most), torch.ones_like(residual)
     else:
-        noise, scale = start.noise, start.scale
+        noise = start.noise
         tails = (TAILS + 1) / (TAILS + ((residual - start.offset) ** 2 + start.variance) / noise)
     offset, left = torch.zeros_like(residual), variance
     for _ in range(ROUNDS if start is None else MORE_ROUNDS):
-        offset, left, size = _expect(residual, scale * variance, correlated, weight * tails / noise)
-        scale *= float(size[learn].mean())
+        offset, left = _expect(residual, variance, correlated, weight * tails / noise)
         squared = (residual - offset) ** 2 + left
         tails = (TAILS + 1) / (TAILS + squared / noise)
-        counts = weight * learn[:, None]
-        noise = _pooled((counts * tails * squared).sum(0), counts.sum(0))
-    return Consensus(offset, left, noise, scale)
+        noise = _pooled((counts * tails * squared).sum(0), counts.sum(0)).minimum(most)
+    return Consensus(offset, left, noise)
+
+
+def times(scale: Tensor, variance: Tensor) -> Tensor:
+    """(N, D) variances, each times the scale of its direction, (2,)."""
+    return variance * scale.repeat(variance.shape[1] // 2)
 
 
 def _start(residual: Tensor, counts: Tensor) -> Tensor:
     """A first guess of the noise, from the median residual of each coordinate."""
-    median = residual.abs().masked_fill(counts <= 0, torch.nan).nanmedian(0).values.nan_to_num(0)
-    square = (1.48 * median) ** 2
+    square = (1.48 * _median(residual, counts)) ** 2
     return _pooled(square * counts.sum(0), counts.sum(0))
+
+
+def _median(residual: Tensor, counts: Tensor) -> Tensor:
+    """(D,) median distance of the coordinates that count, 0 where none does."""
+    return residual.abs().masked_fill(counts <= 0, torch.nan).nanmedian(0).values.nan_to_num(0)
 
 
 def _pooled(total: Tensor, count: Tensor) -> Tensor:
@@ -114,14 +147,9 @@ def _pooled(total: Tensor, count: Tensor) -> Tensor:
     return ((pairs + POOLED * usual) / (counts + POOLED)).flatten().clamp(min=1e-8)
 
 
-def _expect(residual: Tensor, variance: Tensor, correlated: Tensor, precision: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-    """Posterior mean and variance of each instance's points, given the precision of each human coordinate, (N, D).
-
-    Returns:
-        (N, D), (N, D) and (N,) the expected square of the offset relative to the prior covariance.
-    """
+def _expect(residual: Tensor, variance: Tensor, correlated: Tensor, precision: Tensor) -> tuple[Tensor, Tensor]:
+    """(N, D) posterior means and variances of each instance's points, given the precision of each human coordinate."""
     offset, left = torch.empty_like(residual), torch.empty_like(residual)
-    ratio = torch.empty_like(residual[:, 0])
     weight = precision.maximum(NOTHING / variance)
     pull = precision / weight.sqrt() * residual
     count = residual.shape[1]
@@ -138,5 +166,4 @@ def _expect(residual: Tensor, variance: Tensor, correlated: Tensor, precision: T
         offset[part] = size * ((size * pulled) @ correlated)
         doubt = inverse.diagonal(dim1=1, dim2=2)
         left[part] = (1 - doubt) / weight[part]
-        ratio[part] = ((pulled * offset[part]).sum(1) + doubt.sum(1)) / count
-    return offset, left, ratio
+    return offset, left

@@ -37,20 +37,20 @@ class Agreement(NamedTuple):
 
 
 class WholeSet(Protocol):
-    """Weigh all points of a set at once.
+    """Weigh all points of a set at once; those of split train teach, the others are judged by what these taught.
 
     Args:
         human: the labels as they came.
         judge: the network.
         crops: the pixels of the set.
         params: the refiner's.
-        learn: (N,) bool, whose human points teach; the others are judged by what these taught.
+        unseen: (N, K) bool, points that the network has not learnt, if they are known.
         progress: called with (done, total) instances.
     """
 
     def __call__(
-        self, human: AnnotationSet, judge: HeatmapDetector, crops: CropSource, params: Any, learn: NDArray[Any],
-        progress: Tell | None,
+        self, human: AnnotationSet, judge: HeatmapDetector, crops: CropSource, params: Any,
+        unseen: NDArray[Any] | None, progress: Tell | None,
     ) -> Agreement: ...  # fmt: skip
 
 

@@ -8,6 +8,7 @@ everything else.
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Annotated, Literal
 
 import numpy as np
@@ -20,30 +21,40 @@ from lmk.annotations import AnnotationSet
 from lmk.config import RefinerParams
 from lmk.crops import CropSource
 from lmk.inference import predict_views
-from lmk.kernels.consensus import TAILS, Consensus, correlation, estimate, view_variance
+from lmk.kernels.ceiling import ceiling
+from lmk.kernels.consensus import TAILS, Consensus, Human, correlation, error_scale, estimate, times, view_variance
 from lmk.kernels.frames import axes, join, split
 from lmk.kernels.search import Found
-from lmk.kernels.suspicion import DOUBT, REASONS, suspect
+from lmk.kernels.suspicion import DOUBT, REASONS, Suspicion, suspect
+from lmk.kernels.trust import Trust, judge_the_detector
 from lmk.models.base import HeatmapDetector
 from lmk.refine.align import LOOKED_AT, look
 from lmk.refine.base import Agreement, Observed, Refiner, Tell
 
 Array = NDArray[np.float64]
 TURNS = 2
-SAMPLE = 4000  # instances that the correlation is estimated from; more would not change it
+SAMPLE = 4000  # instances that the correlation and the ceiling are estimated from; more would not change them
 VISIBLE = 0.5  # least share of the views in which a point must be found
+NO_PEAK, TOO_WEAK = "no peak", "detector too weak"  # why a human point is kept
 
 
 class ConsensusParams(RefinerParams):
     """Weigh all human points of the set against the detector's predictions for several views of each image."""
 
-    fills = LOOKED_AT | {"error", "error_along", "suspicion", "reason"}
+    fills = LOOKED_AT | {
+        "error_before", "error_after", "error_along", "error_network", "suspicion", "reason", "kept",
+    }  # fmt: skip
 
     kind: Literal["consensus"]
     views: Annotated[int, Field(ge=4)]  # of each image; more give a better mean and variance, and take longer
 
 
-def agree(human: AnnotationSet, views: NDArray[np.float32], learn: NDArray[np.bool_]) -> Agreement:
+def agree(
+    human: AnnotationSet,
+    views: NDArray[np.float32],
+    learn: NDArray[np.bool_],
+    unseen: NDArray[np.bool_] | None = None,
+) -> Agreement:
     """Weigh human points against predictions.
 
     Args:
@@ -51,65 +62,39 @@ def agree(human: AnnotationSet, views: NDArray[np.float32], learn: NDArray[np.bo
         views: (V, N, K, 2) predictions in the image's pixels, NaN where a view shows none.  A point that fewer than
             half of the views show stays where it is, and says nothing about others.
         learn: (N,) whose human points teach how noisy humans are; the others are judged by it.
+        unseen: (N, K) points that the detector has not learnt, if they are known.
     """
-    scheme, count = human.scheme, len(human.instances)
-    unit = human.boxes[:, None, 2:] / 256
-    found: NDArray[np.bool_] = np.isfinite(views[..., 0])
-    enough = np.asarray(found.mean(0) >= VISIBLE)
-    labelled = human.labelled & enough
-    total = np.where(found[..., None], views, 0).sum(0, dtype=np.float64)
-    mean = total / np.maximum(found.sum(0), 1)[..., None]
-    prediction = np.where(enough[..., None], mean, np.nan_to_num(human.points)) / unit
-    frame = axes(scheme.tangents(prediction))
-    points = np.where(labelled[..., None], human.points / unit, np.nan)
-
-    def deviation(view: int, chosen: NDArray[np.int64]) -> Tensor:
-        """(n, 2 K) of one view's predictions from the mean of all views."""
-        offsets = views[view][chosen] / unit[chosen] - prediction[chosen]
-        return _split(np.where(found[view][chosen][..., None], offsets, 0.0), frame[chosen])
-
-    residual = _split(np.where(labelled[..., None], points - prediction, 0.0), frame)
-    there = torch.from_numpy(np.repeat(labelled, 2, axis=1))
-    square = torch.zeros_like(residual)
-    for view in range(len(views)):
-        square += deviation(view, np.arange(count)) ** 2
-    variance = view_variance(square / (len(views) - 1), there)
-    some = np.unique(np.linspace(0, count - 1, SAMPLE).astype(np.int64))
-    deviations = torch.stack([deviation(view, some) for view in range(len(views))])
-    correlated = correlation(deviations, variance[some], there[some])
-    teaches = torch.from_numpy(learn.copy())
-    weight = there.double()
-    posterior = estimate(residual, variance, correlated, weight, teaches)
+    seen = _Seen.of(human, views)
+    there = torch.from_numpy(np.repeat(seen.labelled, 2, axis=1))
+    residual = _split(np.where(seen.labelled[..., None], seen.points - seen.prediction, 0.0), seen.frame)
+    variance, correlated = _detector(seen, views, there)
+    some = _sample(np.flatnonzero(learn))
+    most = ceiling(seen.points[some], seen.prediction[some], seen.frame[some])
+    told = Human(residual, there.double(), torch.from_numpy(learn.copy()), torch.from_numpy(most.reshape(-1)))
+    error = times(error_scale(told, variance, correlated), variance)
+    posterior = estimate(told, error, correlated)
     for _ in range(TURNS):
-        bias = _annotator_bias(residual, posterior, weight, human, learn)
+        bias = _annotator_bias(residual, posterior, told.weight, human, learn)
         judged = suspect(
-            points - _join(bias, frame), prediction, frame, _paired(posterior.scale * variance, count),
-            posterior.noise.view(-1, 2).numpy(), scheme.chains, scheme.flip,
+            seen.points - _join(bias, seen.frame), seen.prediction, seen.frame, _paired(error), _noise(posterior),
+            human.scheme.chains, human.scheme.flip,
         )  # fmt: skip
         weight = there * torch.from_numpy(np.repeat(1 - judged.score, 2, axis=1))
-        posterior = estimate(residual - bias, variance, correlated, weight, teaches, posterior)
-    settled = (prediction + _join(posterior.offset, frame)) * unit
-    left = _paired(posterior.variance, count)
-    searched = labelled & learn[:, None]
-    return Agreement(
-        np.where(labelled[..., None], settled, human.points),
-        {
-            "error": np.where(searched, np.sqrt(left.sum(-1)) * unit[..., 0], np.nan),
-            "error_along": np.where(searched, np.sqrt(left[..., 0]) * unit[..., 0], np.nan),
-            "suspicion": np.where(human.labelled, judged.score, np.nan),
-            "reason": np.where(
-                human.labelled & (judged.score >= DOUBT), np.array(REASONS, object)[judged.reason], np.array(None)
-            ),
-        },
-    )
+        told = told._replace(residual=residual - bias, weight=weight)
+        error = times(error_scale(told, variance, correlated), variance)
+        posterior = estimate(told, error, correlated, posterior)
+    searched = seen.labelled & learn[:, None]
+    trust = judge_the_detector(_paired(residual), _paired(error), _noise(posterior), searched, unseen)
+    return _settled(human, seen, posterior, judged, trust, searched)
 
 
 def survey(
     human: AnnotationSet, judge: HeatmapDetector, crops: CropSource, params: ConsensusParams,
-    learn: NDArray[np.bool_], progress: Tell | None,
+    unseen: NDArray[np.bool_] | None, progress: Tell | None,
 ) -> Agreement:  # fmt: skip
     """Predict several views of every instance, and weigh all human points against them."""
-    return agree(human, predict_views(judge, human, crops, params.views, progress), learn)
+    views = predict_views(judge, human, crops, params.views, progress)
+    return agree(human, views, human.in_split("train"), unseen)
 
 
 def consensus(seen: Observed, params: ConsensusParams) -> Found:
@@ -121,6 +106,84 @@ def consensus(seen: Observed, params: ConsensusParams) -> Found:
 CONSENSUS = Refiner(ConsensusParams, consensus, whole_set=survey)
 
 
+@dataclass(frozen=True)
+class _Seen:
+    """Human points and mean predictions, in pixels of a 256-pixel heatmap."""
+
+    unit: Array  # (N, 1, 1) one such pixel in the image's
+    points: Array  # (N, K, 2) of the humans, NaN where nothing is weighed
+    prediction: Array  # (N, K, 2) the mean over the views
+    frame: Array  # (N, K, 2, 2) along and across the contour at each point
+    enough: NDArray[np.bool_]  # (N, K) whether enough views show the point
+
+    @classmethod
+    def of(cls, human: AnnotationSet, views: NDArray[np.float32]) -> _Seen:
+        unit = human.boxes[:, None, 2:] / 256
+        found = np.isfinite(views[..., 0])
+        enough = np.asarray(found.mean(0) >= VISIBLE)
+        total = np.where(found[..., None], views, 0).sum(0, dtype=np.float64)
+        mean = total / np.maximum(found.sum(0), 1)[..., None]
+        prediction = np.where(enough[..., None], mean, np.nan_to_num(human.points)) / unit
+        points = np.where((human.labelled & enough)[..., None], human.points / unit, np.nan)
+        return cls(unit, points, prediction, axes(human.scheme.tangents(prediction)), enough)
+
+    @property
+    def labelled(self) -> NDArray[np.bool_]:
+        """(N, K) points that are weighed."""
+        return np.asarray(np.isfinite(self.points).all(-1))
+
+    def deviation(self, view: NDArray[np.float32], chosen: NDArray[np.int64]) -> Tensor:
+        """(n, 2 K) of one view's predictions from the mean of all views."""
+        shown = np.isfinite(view[chosen][..., :1])
+        offsets = np.where(shown, view[chosen] / self.unit[chosen] - self.prediction[chosen], 0.0)
+        return _split(offsets, self.frame[chosen])
+
+
+def _detector(seen: _Seen, views: NDArray[np.float32], there: Tensor) -> tuple[Tensor, Tensor]:
+    """(N, 2 K) variances and (2 K, 2 K) correlation of the detector's errors, as its views show them."""
+    everyone = np.arange(len(seen.points))
+    square = torch.zeros_like(there, dtype=torch.float64)
+    for view in views:
+        square += seen.deviation(view, everyone) ** 2
+    variance = view_variance(square / (len(views) - 1), there)
+    some = _sample(everyone)
+    deviations = torch.stack([seen.deviation(view, some) for view in views])
+    return variance, correlation(deviations, variance[some], there[some])
+
+
+def _sample(rows: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Some of the rows, evenly."""
+    return np.asarray(rows[np.unique(np.linspace(0, len(rows) - 1, SAMPLE).astype(np.int64))])
+
+
+def _settled(
+    human: AnnotationSet, seen: _Seen, posterior: Consensus, judged: Suspicion, trust: Trust,
+    searched: NDArray[np.bool_],
+) -> Agreement:  # fmt: skip
+    """Positions and evidence: the posterior's, or the human's where the detector is not to be trusted."""
+    offset, left = _join(posterior.offset, seen.frame), _paired(posterior.variance)
+    settled = (seen.prediction + offset) * seen.unit
+    apart = np.where(seen.labelled[..., None], seen.points - seen.prediction - offset, 0.0)
+    before = (apart**2).sum(-1) + left.sum(-1)
+    kept = np.where(human.labelled & ~seen.enough, np.array(NO_PEAK, object), np.array(None))
+    if not trust.good:
+        settled, left = human.points, np.broadcast_to(trust.human, left.shape)
+        before = left.sum(-1)
+        kept = np.where(searched, np.array(TOO_WEAK, object), kept)
+    unit = seen.unit[..., 0]
+    errors = {"before": before, "after": left.sum(-1), "along": left[..., 0], "network": trust.detector.sum(-1)}
+    doubtful = human.labelled & (judged.score >= DOUBT)
+    return Agreement(
+        np.where(seen.labelled[..., None], settled, human.points),
+        {
+            **{f"error_{name}": np.where(searched, np.sqrt(square) * unit, np.nan) for name, square in errors.items()},
+            "suspicion": np.where(human.labelled, judged.score, np.nan),
+            "reason": np.where(doubtful, np.array(REASONS, object)[judged.reason], np.array(None)),
+            "kept": kept,
+        },
+    )
+
+
 def _split(offsets: Array, frame: Array) -> Tensor:
     """(N, K, 2) in x and y to (N, 2 K) along and across."""
     return torch.from_numpy(split(offsets, frame).reshape(len(offsets), -1))
@@ -128,11 +191,17 @@ def _split(offsets: Array, frame: Array) -> Tensor:
 
 def _join(parts: Tensor, frame: Array) -> Array:
     """(N, 2 K) along and across to (N, K, 2) in x and y."""
-    return join(_paired(parts, len(frame)), frame)
+    return join(_paired(parts), frame)
 
 
-def _paired(values: Tensor, count: int) -> Array:
-    return np.asarray(values.numpy().reshape(count, -1, 2))
+def _paired(values: Tensor) -> Array:
+    """(N, 2 K) to (N, K, 2)."""
+    return np.asarray(values.numpy().reshape(len(values), -1, 2))
+
+
+def _noise(posterior: Consensus) -> Array:
+    """(K, 2) squared scale of the human noise."""
+    return posterior.noise.view(-1, 2).numpy()
 
 
 def _annotator_bias(

@@ -66,10 +66,10 @@ def refine_labels(
     observed = human.points if refiner.starts_from_human(params) else annotations.points
     points, agreed = annotations.points.copy(), observed
     evidence: dict[str, Any] = {name: np.full(points.shape[:2], np.nan) for name in EVIDENCE}
-    evidence["reason"] = np.full(points.shape[:2], None, object)
+    evidence |= {name: np.full(points.shape[:2], None, object) for name in ("reason", "kept")}
     if refiner.whole_set is not None:
         told = progress("reading views") if progress else None
-        found_by_all = refiner.whole_set(human, judge, crops, params, train, told)
+        found_by_all = refiner.whole_set(human, judge, crops, params, search.unseen, told)
         agreed = found_by_all.points
         evidence |= found_by_all.evidence
     searched = np.flatnonzero(train)
@@ -95,6 +95,8 @@ def refine_labels(
         evidence["fold"][chosen] = np.where(there, 0, np.nan)
         own = from_crop(judge.peaks(maps).cpu().double(), boxes[chosen]).numpy()
         distance[chosen] = np.linalg.norm(own - human.points[chosen], axis=-1) / boxes[chosen, 2:].numpy() * 256
+    kept = np.asarray(evidence["kept"] != None)  # noqa: E711 (each of them)
+    points = np.where(kept[..., None], observed, points)
     provenance = {**provenance, **judge_the_judge(distance, search.unseen)}
     return annotations.moved(_inside(points, observed, annotations), iteration, evidence, provenance)
 

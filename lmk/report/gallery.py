@@ -31,11 +31,11 @@ GONE = -32768
 _QUALITIES = (75, 50, 25, 10, 3)  # of a JPEG: the first one that is small enough
 # A byte is 0 where nothing is known, else 1 + 254 * value / full, or, for costs, 1 + 12 * log2(value / 1e-4).
 EVIDENCE: dict[str, float] = {
-    "peak": 1.5, "suspicion": 1.0, "at_edge": 1.0, "reason": 254.0, "spread": 32.0, "error": 32.0,
-    "prior_cost": 0.0, "chi2_observed": 0.0, "chi2": 0.0,
+    "peak": 1.5, "suspicion": 1.0, "at_edge": 1.0, "reason": 254.0, "spread": 32.0, "error_before": 32.0,
+    "error_after": 32.0, "prior_cost": 0.0, "chi2_observed": 0.0, "chi2": 0.0,
 }  # fmt: skip
 _DECIDED = {"accept": "accepted", "revert": "taken back to the human label"}
-_LENGTHS = ("spread", "error")  # in pixels of the crop
+_LENGTHS = ("spread", "error_before", "error_after")  # in pixels of the crop
 
 
 def gallery(

@@ -52,7 +52,7 @@
   const scores = {
     moved: (item, k) => moved(item, I - 1, k) / item.box,
     suspicion: (item, k) => evidence(item, I - 1, k, "suspicion"),
-    error: (item, k) => (evidence(item, I - 1, k, "error") ?? 0) / item.scale / item.box,
+    error: (item, k) => (evidence(item, I - 1, k, "error_after") ?? 0) / item.scale / item.box,
     name: () => 0,
   };
 
@@ -206,7 +206,8 @@
     }
     if (know("prior_cost") !== null) parts.push(`prior cost ${know("prior_cost").toPrecision(2)}`);
     if (know("at_edge") > 0.5) parts.push("stopped at the edge of its window");
-    if (know("error") !== null) parts.push(`expected error ${number(know("error") / item.scale, 1)} px`);
+    const [was, is] = ["error_before", "error_after"].map((name) => know(name));
+    if (is !== null) parts.push(`expected error ${number(is / item.scale, 1)} px, of the human point ${number(was / item.scale, 1)} px`);
     if (know("suspicion") !== null && know("suspicion") >= 0.05) {
       const reason = data.reasons[Math.round(know("reason") ?? 0)];
       parts.push(`a gross error with probability ${number(know("suspicion"))}${reason ? ` (${reason})` : ""}`);

@@ -51,6 +51,7 @@ NOISES: dict[str, NoiseModel] = {
     "half": NoiseModel(along=0.0125, across=0.003, corner=0.003, slide=0, gross=True),
     "double": NoiseModel(along=0.05, across=0.012, corner=0.012, slide=0, gross=True),
     "default-clean": NoiseModel(along=0.025, across=0.006, corner=0.006, slide=0, gross=False),
+    "careful": NoiseModel(along=0.002, across=0.0005, corner=0.0005, slide=0, gross=False),
     "annotators": NoiseModel(along=0.025, across=0.006, corner=0.006, slide=0.015, gross=True),
     "annotators-clean": NoiseModel(along=0.025, across=0.006, corner=0.006, slide=0.015, gross=False),
 }

@@ -44,7 +44,7 @@ def noisy(count, seed, by_heart=0.0):
     start = make(images, human, **box)
     shape = (count, SCHEME.size)
     evidence = {
-        "error": np.full(shape, np.sqrt(sum(error))),
+        "error_after": np.full(shape, np.sqrt(sum(error))),
         "error_along": np.full(shape, np.sqrt(error[0])),
         "suspicion": np.zeros(shape),
         "chi2": np.zeros(shape),
@@ -124,7 +124,7 @@ def test_numbers_are_those_of_the_formula_written_out():
         for n in range(40):
             apart = human.points[n, k] - refined.points[n, k]
             way = along[n, k] if np.isfinite(along[n, k]).all() else np.array([1.0, 0.0])
-            error, part = (refined.column(name).astype(float)[n, k] for name in ("error", "error_along"))
+            error, part = (refined.column(name).astype(float)[n, k] for name in ("error_after", "error_along"))
             trust = 1 - suspicion[n, k]
             first = (apart @ way) ** 2 + part**2
             second = (apart @ [-way[1], way[0]]) ** 2 + error**2 - part**2
@@ -144,7 +144,7 @@ def written_out(human, refined, unlearnt):
     """
     groups, names = [[0, 1, 2, 3], [4, 5, 6], [7]], refined.instances["image"].tolist()
     ways = refined.scheme.tangents(refined.points)
-    error, part = (refined.column(name).astype(float) for name in ("error", "error_along"))
+    error, part = (refined.column(name).astype(float) for name in ("error_after", "error_along"))
     trust = 1 - refined.column("suspicion").astype(float)
     left = np.stack([part**2, error**2 - part**2], -1) / 400**2
     square = np.zeros_like(left)
@@ -261,7 +261,7 @@ def test_a_looser_landmark_weighs_less_and_the_noise_of_rendered_faces_is_found(
     clicks = np.stack([annotate(truth[i], 128, scheme, "default-clean", 7, i).points for i in range(count)])
     box = {"box_x": 0.0, "box_y": 0.0, "box_size": 128.0}
     human = make([f"{number:03d}.jpg" for number in range(count)], clicks, scheme, **box)
-    sure = {name: np.full((count, 68), 1e-3) for name in ("error", "error_along", "chi2")}
+    sure = {name: np.full((count, 68), 1e-3) for name in ("error_after", "error_along", "chi2")}
     refined = human.moved(truth, 1, sure, {})
 
     found = {row.landmark: row for row in ambiguity(human, refined)}

@@ -175,11 +175,12 @@ SHIPPED = sorted({
 })  # fmt: skip
 
 
-def moved(human, to_right=0.0, **evidence):
-    """An iteration that moves all points, with evidence that is the same for all of them."""
+def moved(human, to_right=0.0, to_below=0.0, **evidence):
+    """An iteration that moves points, all alike or as (N, K) says, with evidence likewise."""
     shape = human.labelled.shape
-    values = {name: np.full(shape, value) for name, value in {"chi2": 1.0, **evidence}.items()}
-    return human.moved(human.points + [to_right, 0.0], 1, values, {})
+    values = {name: np.broadcast_to(value, shape) for name, value in {"chi2": 1.0, **evidence}.items()}
+    shift = np.stack([np.broadcast_to(part, shape) for part in (to_right, to_below)], -1)
+    return human.moved(human.points + shift, 1, values, {})
 
 
 def first_third(human, value):
@@ -188,22 +189,37 @@ def first_third(human, value):
 
 
 # How to break a shipped gate, and how not to; a new gate wants a line here.
+FORTY = (np.arange(12 * 68) % 20 == 0).reshape(12, 68)  # one in twenty points
+JAW = np.where(np.arange(68) < 17, 8.0, 0.0)
+ONE_SIDE = np.where(np.arange(68) < 8, 12.0, 0.0) * np.where(np.arange(12) % 2, 1, -1)[:, None]  # half of the jaw
 BREAKS = {
     "across": lambda human: moved(human, to_right=9.0),
     "window": lambda human: moved(human, at_edge=first_third(human, 1.0).astype(bool)),
     "doubtful": lambda human: moved(human, suspicion=first_third(human, 0.9)),
+    "judge": lambda human: moved(human, kept="detector too weak"),
+    "far": lambda human: moved(human, to_right=9.0 * FORTY, error_before=2.0, suspicion=0.4),
+    "landmark": lambda human: moved(human, to_right=np.where(np.arange(68) == 30, 5.0, 0.0)),
+    "contour": lambda human: moved(human, to_below=JAW),
+    "asymmetry": lambda human: moved(human, to_right=ONE_SIDE),
 }
 HOLDS = {
     "across": lambda human: moved(human, to_right=3.0),
     "window": lambda human: moved(human, at_edge=False),
     "doubtful": lambda human: moved(human, suspicion=0.4),
+    "judge": lambda human: moved(human, kept="no peak"),
+    "far": lambda human: moved(human, to_right=9.0 * FORTY, error_before=2.0, suspicion=0.9),
+    "landmark": lambda human: moved(human, to_right=np.where(np.arange(12) % 2, 5.0, -5.0)[:, None]),
+    "contour": lambda human: moved(human, to_below=JAW / 8),
+    "asymmetry": lambda human: moved(human, to_right=ONE_SIDE * 0),
 }
 
 
 @pytest.mark.parametrize(("name", "gate"), SHIPPED)
 def test_every_shipped_gate_can_break_and_can_hold(tmp_path, name, gate):
     scheme = load_scheme("ibug68")
-    human = make([f"{k}.jpg" for k in range(12)], faces_like(scheme, 12, 1), scheme, box_x=0.0, box_y=0.0, box_size=120)
+    faces = faces_like(scheme, 12, 1)
+    even = (faces + [120, 0] + faces[:, scheme.flip] * [-1, 1]) / 2
+    human = make([f"{k}.jpg" for k in range(12)], even, scheme, box_x=0.0, box_y=0.0, box_size=120)
 
     broken = verdict_on(folder(tmp_path / "broken", human, BREAKS[name](human)), gate)
     holding = verdict_on(folder(tmp_path / "holding", human, HOLDS[name](human)), gate)

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from lmk.annotations import make_set
-from lmk.refine.consensus import agree
+from lmk.refine.consensus import NO_PEAK, TOO_WEAK, agree
 from lmk.scheme import load_scheme
 from lmk.synth.noise import annotate
 from lmk.synth.render import render_face
@@ -71,7 +71,7 @@ def test_the_agreement_is_nearer_to_the_truth_than_humans_and_readings(truth):
     assert found.evidence["suspicion"][gross].mean() > 0.7
     assert (found.evidence["suspicion"][~gross] > 0.5).mean() < 0.01
     square = np.square(np.linalg.norm(found.points - truth, axis=-1)[~gross]).mean()
-    assert 0.6 < np.square(found.evidence["error"][~gross]).mean() / square < 1.4
+    assert 0.6 < np.square(found.evidence["error_after"][~gross]).mean() / square < 1.4
 
 
 def test_habits_of_annotators_are_taken_off_before_they_are_believed(truth):
@@ -137,7 +137,39 @@ def test_a_point_that_the_views_do_not_show_stays_and_harms_no_other(truth):
     np.testing.assert_array_equal(found.points[:50, 8], human.points[:50, 8])
     np.testing.assert_array_equal(found.points[:, 62], human.points[:, 62])
     assert (found.evidence["suspicion"][:50, 8] == 0).all()
-    assert np.isnan(found.evidence["error"][:50, 8]).all()
+    assert np.isnan(found.evidence["error_after"][:50, 8]).all()
+    kept = found.evidence["kept"] == NO_PEAK
+    assert kept[:50, 8].all()
+    assert kept[:, 62].all()
+    assert kept.sum() == 50 + COUNT
     rest = ~gross
     rest[:50, 8] = rest[:, 62] = False
     assert missed(found.points, truth, rest) < 1.02 * missed(whole.points, truth, rest)
+
+
+def test_exact_labels_stay_to_the_last_bit_under_a_detector_that_is_off_and_the_evidence_says_why(truth):
+    human, _ = labels(truth, "none")
+    away = readings(truth, seed=3) + 6 * (readings(truth, seed=4, views=1)[0] - truth)
+
+    found = agree(human, away.astype(np.float32), np.ones(COUNT, bool))
+
+    np.testing.assert_array_equal(found.points, human.points)
+    assert set(found.evidence["kept"].reshape(-1)) == {TOO_WEAK}
+    before, after, network = (found.evidence[f"error_{name}"] for name in ("before", "after", "network"))
+    np.testing.assert_array_equal(before, after)
+    assert (network**2).mean() > (before**2).mean()
+
+
+def test_stated_errors_of_human_points_predictions_and_refined_points_are_the_true_ones(truth):
+    human, gross = labels(truth, "default")
+    views = readings(truth)
+
+    found = agree(human, views, np.ones(COUNT, bool))
+
+    true = {"before": human.points, "after": found.points, "network": views.mean(0)}
+    for name, points in true.items():
+        square = np.square(np.linalg.norm(points - truth, axis=-1)[~gross]).mean()
+        stated = np.square(found.evidence[f"error_{name}"][~gross]).mean()
+        # These predictions are better than their views say, which the errors of real detectors are not.
+        assert 0.6 < stated / square < (1.8 if name != "network" else 6), name
+    assert set(found.evidence["kept"].reshape(-1)) == {None}

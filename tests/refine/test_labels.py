@@ -114,11 +114,11 @@ def test_only_labelled_points_of_train_move_and_only_they_have_evidence(refine, 
     refined = refine(labels=labels)
 
     searched = labels.in_split("train")[:, None] & labels.labelled
-    of_the_search = set(EVIDENCE) - {"error", "error_along", "suspicion", "reason", "repeats"}
+    of_the_search = set(EVIDENCE) - (ConsensusParams.fills - LOOKED_AT) - {"repeats"}
     assert AlignParams.fills == of_the_search - {"fold"}
     for name in of_the_search:
         np.testing.assert_array_equal(np.isfinite(refined.column(name).astype(float)), searched)
-    assert refined.frame[["error", "suspicion", "reason", "repeats"]].isna().all(axis=None)
+    assert refined.frame[["error_after", "suspicion", "reason", "kept", "repeats"]].isna().all(axis=None)
     moved = np.linalg.norm(refined.points - labels.points, axis=-1)
     assert not (moved[~searched] > 0).any()
     assert (moved[searched] > 0).mean() > 0.9
@@ -166,9 +166,10 @@ def test_consensus_judges_all_human_points_and_moves_those_of_train(refine, huma
 
     train = labels.in_split("train")[:, None]
     np.testing.assert_array_equal(np.isfinite(refined.column("suspicion")), labels.labelled)
-    assert {"error", "error_along", "suspicion", "reason"} | LOOKED_AT == ConsensusParams.fills
+    errors = {f"error_{name}" for name in ("before", "after", "along", "network")}
+    assert errors | {"suspicion", "reason", "kept"} | LOOKED_AT == ConsensusParams.fills
     assert refined.frame[["prior_cost", "at_edge"]].isna().all(axis=None)  # it has no prior weight and no window
-    for name in ("error", "chi2", "chi2_observed", "peak", "spread"):
+    for name in (*errors, "chi2", "chi2_observed", "peak", "spread"):
         np.testing.assert_array_equal(np.isfinite(refined.column(name).astype(float)), train & labels.labelled)
     moved = np.linalg.norm(refined.points - labels.points, axis=-1)
     assert not (moved[~(train & labels.labelled)] > 0).any()
