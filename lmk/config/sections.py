@@ -63,7 +63,9 @@ class AlternationParams(Section):
     """How searching and training take turns."""
 
     teach: Literal["human", "refined"]  # labels that the next network learns; human ones without likely gross errors
-    stop: bool  # if a network agrees less with held-out human points than the one before, keep the last good labels
+    stop: (
+        bool  # if a network agrees no better with held-out human points than the one before, keep the labels of before
+    )
 
 
 class Iteration(Section):

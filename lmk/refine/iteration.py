@@ -42,7 +42,7 @@ from lmk.training.recipe import Job, Recipe
 from lmk.validation import Place, enforce
 from lmk.workspace import Workspace
 
-SAME = 1e-3  # relative difference between two networks' disagreements that says nothing
+SAME = 1e-3  # relative difference between two networks' disagreements, below which the later one is no better
 MOST_STRETCH = 3.0  # largest factor from one training's passes to the next's, where nothing is memorised
 FEWEST, MOST = 0.5, 4.0  # bounds of the passes over each image in a training after a search, times `training.epochs`
 
@@ -90,7 +90,7 @@ class Round:
 def run_iteration(name: str, iteration: Iteration, images: Path, method: Method, paths: Workspace) -> None:
     """One round: refine labels with the last model, check them, train that model on.
 
-    If the last model agrees less with held-out human points than the one before it, or has memorised too much, the
+    If the last model agrees no better with held-out human points than the one before, or has memorised too much, the
     alternation is past its best: this iteration and all that follow repeat the labels of before, and nothing is
     trained.  Nor is anything trained where the iteration's budget is 0.
     """
@@ -197,10 +197,10 @@ def search_labels(
     )
     refined = _held(refined, first, fixed)
     was, now = (Provenance.of(one.provenance) for one in (before, refined))
-    if alternation.stop and _is_worse(now.disagreement, was.disagreement):
+    if alternation.stop and _is_no_better(now.disagreement, was.disagreement):
         why = (
-            f"{this.prev} was kept: the network trained after it agrees less with held-out points, or has memorised "
-            f"more (disagreement {now.disagreement} after {was.disagreement}, memorised {now.memorised} after "
+            f"{this.prev} was kept: the network trained after it agrees no better with held-out points, or has "
+            f"memorised more (disagreement {now.disagreement} after {was.disagreement}, memorised {now.memorised} after "
             f"{was.memorised})"
         )
         return _repeated(before, number, {**refined.provenance, "stopped": why})
@@ -220,9 +220,9 @@ def _check_same(before: AnnotationSet, first: AnnotationSet, this: Round) -> Non
         )
 
 
-def _is_worse(now: float | None, was: float | None) -> bool:
-    """Whether a network's disagreement has grown, as far as both are known."""
-    return now is not None and was is not None and now > (1 + SAME) * was
+def _is_no_better(now: float | None, was: float | None) -> bool:
+    """Whether a network's disagreement is no smaller than that of the one before, as far as both are known."""
+    return now is not None and was is not None and now > (1 - SAME) * was
 
 
 def _held(refined: AnnotationSet, decided: AnnotationSet, fixed: NDArray[np.bool_]) -> AnnotationSet:
