@@ -200,8 +200,8 @@ def search_labels(
     if alternation.stop and _is_no_better(now.disagreement, was.disagreement):
         why = (
             f"{this.prev} was kept: the network trained after it agrees no better with held-out points, or has "
-            f"memorised more (disagreement {now.disagreement} after {was.disagreement}, memorised {now.memorised} after "
-            f"{was.memorised})"
+            f"memorised more (disagreement {now.disagreement} after {was.disagreement}, "
+            f"memorised {now.memorised} after {was.memorised})"
         )
         return _repeated(before, number, {**refined.provenance, "stopped": why})
     return refined
