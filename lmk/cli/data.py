@@ -111,7 +111,7 @@ def ingest(
     shell_complete=completes(FORMATS),
     help=f"What to write ({spelt(FORMATS)}). Default: pts.",
 )
-@output("TARGET", "A new folder, or a file for csv.")
+@output("TARGET", "A new folder, or a new file where the format is one file.")
 def export(labels: Path, form: str, output: Path) -> None:
     """Write a set for other people's tools."""
     from lmk.formats.exchange import format_named, write

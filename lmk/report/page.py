@@ -31,6 +31,7 @@ from lmk.records import Metrics
 from lmk.report.charts import charts
 from lmk.report.gallery import gallery, rule
 from lmk.report.measures import cards, measures, signed
+from lmk.report.summary import JUDGE, WEAK
 from lmk.scheme import LandmarkScheme
 from lmk.store import read_header, write_text
 from lmk.workspace import Workspace
@@ -188,8 +189,13 @@ def _advice(content: Mapping[str, Any], found: Audit, last: Provenance, folder: 
     doubtful: list[Suspect] = content["suspects"]
     question = f'lmk query {folder} "SELECT * FROM points WHERE …"'
     steps: list[tuple[str, str | None]] = [
-        (f"Gate {gate.name} is broken: find out why, before anything is built on these labels.", question)
-        for gate in found.gates or ()
+        (
+            WEAK
+            if gate.name == JUDGE
+            else f"Gate {gate.name} is broken: find out why, before anything is built on these labels.",
+            question,
+        )
+        for gate in sorted(found.gates or (), key=lambda gate: gate.name != JUDGE)
         if gate.broken
     ]
     steps += [

@@ -16,6 +16,12 @@ from lmk.provenance import Provenance
 from lmk.store import read_header
 from lmk.workspace import Workspace
 
+JUDGE = "judge"  # the gate that a detector breaks which is too weak to move anything
+WEAK = (
+    "The detector is expected to be further off than the annotators, so no point was moved. Let it see more images "
+    "(training.images), label more instances, or use larger crops (model.input_size)."
+)
+
 
 @dataclass(frozen=True)
 class Step:
@@ -90,9 +96,10 @@ def next_steps(summary: Summary) -> list[Step]:
     folder = str(summary.paths.root)
     steps: list[Step] = []
     if summary.broken and summary.numbers is not None:
-        gate = summary.broken[0]
+        gate = next((gate for gate in summary.broken if gate.name == JUDGE), summary.broken[0])
         looking = typed("lmk", "query", folder, _question(gate, summary.numbers.iteration))
-        steps.append(Step(f"Look at what broke gate {gate.name}, before you use the labels.", looking))
+        says = f"Look at what broke gate {gate.name}, before you use the labels."
+        steps.append(Step(WEAK if gate.name == JUDGE else says, looking))
     if summary.suspected:
         steps.append(Step("Look through the points that look like mistakes.", typed("lmk", "suspects", folder)))
     if not summary.moved:
@@ -147,7 +154,15 @@ def _gates(summary: Summary) -> Iterator[str]:
 
 
 def _question(gate: Verdict, iteration: str) -> str:
-    """A question whose answer shows what broke a gate: the points that meet it, or the landmarks that moved most."""
+    """A question whose answer shows what broke a gate: the points that meet it, or the landmarks that moved most.
+
+    For a detector that is too weak, the landmarks at which it is weakest.
+    """
+    if gate.name == JUDGE:
+        return (
+            "SELECT name, avg(error_network) AS network, avg(error_before) AS human FROM points "
+            f"WHERE iteration = '{iteration}' AND searched GROUP BY name ORDER BY network / human DESC LIMIT 20"
+        )
     condition = " ".join(gate.condition.split())
     if gate.points and "--" not in condition:
         return (

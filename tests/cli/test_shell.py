@@ -10,6 +10,7 @@ import sys
 import pytest
 
 from lmk.cli import main
+from lmk.registry import FORMATS
 from tests.conftest import ROOT
 
 BASH = shutil.which("bash")
@@ -36,7 +37,7 @@ def test_each_shell_gets_its_script(shell, says, capsys):
     [
         (["lmk", "a"], {"audit", "ambiguity", "accept"}),
         (["lmk", "train", "--correction", ""], {"ghcu", "pca", "shaped", "upright"}),
-        (["lmk", "export", "x.parquet", "--format", ""], {"csv", "pts"}),
+        (["lmk", "export", "x.parquet", "--format", ""], set(FORMATS)),
         (["lmk", "log", "cleaned", "--j"], {"--json"}),
     ],
 )

@@ -13,7 +13,7 @@ from lmk.audit.numbers import audited
 from lmk.audit.results import Numbers
 from lmk.cli import main
 from lmk.history.gates import Verdict
-from lmk.report.summary import Summary, in_words, next_steps, summarise, typed
+from lmk.report.summary import WEAK, Summary, in_words, next_steps, summarise, typed
 from lmk.store import write_annotations
 from lmk.workspace import Workspace
 from tests.report.reports import make
@@ -90,6 +90,14 @@ def test_a_broken_gate_comes_first_and_the_labels_are_not_taken_away():
     assert second == "lmk suspects cleaned"
 
 
+def test_a_detector_that_is_too_weak_comes_first_and_says_what_helps():
+    gates = (Verdict("across", "percent > 25", True, 7), Verdict("judge", "count(*) > 0", True, None))
+    [first, *_] = next_steps(summary(gates=gates))
+
+    assert first.says == WEAK
+    assert "avg(error_network) AS network" in first.command
+
+
 def test_a_gate_that_could_not_be_judged_is_said():
     gates = (Verdict("doubtful", "avg(suspicion) > 1", False, None, "suspicion is empty in i02"),)
 
@@ -140,7 +148,14 @@ def folder(tmp_path):
 
 
 @pytest.mark.parametrize(
-    "gates", [{}, {"far": "drift > 2 AND name <> '\"'"}, {"all": "avg(drift) > 1"}, {"odd": "drift > 0 -- all"}]
+    "gates",
+    [
+        {},
+        {"judge": "avg(drift) > 1"},
+        {"far": "drift > 2 AND name <> '\"'"},
+        {"all": "avg(drift) > 1"},
+        {"odd": "drift > 0 -- all"},
+    ],
 )
 def test_a_folder_is_summarised_and_every_command_works_as_printed(folder, gates, capsys):
     found = audited(folder, ["i00", "i01"], gates)
