@@ -6,9 +6,11 @@ landmark is its number or its name in the scheme.  Images are looked up beside t
 
 from __future__ import annotations
 
+import csv
 import warnings
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -83,7 +85,22 @@ def _chunks(source: Source) -> Iterator[pd.DataFrame]:
                     return
                 yield chunk
     except (pd.errors.ParserError, pd.errors.EmptyDataError, pd.errors.ParserWarning) as cause:
-        raise FormatError(f"{source.path}: not a CSV file ({' '.join(str(cause).split())})") from cause
+        raise _not_csv(source, cause) from cause
+
+
+def _not_csv(source: Source, cause: Exception) -> FormatError:
+    """What is wrong with a file that pandas cannot read, or would read without the ends of its rows."""
+    with source.open_text(source.path) as file:
+        rows = csv.reader(file)
+        with suppress(csv.Error):
+            wanted = len(next(rows, []))
+            for row in rows:
+                if len(row) > wanted:
+                    return FormatError(
+                        f"{source.path}: line {rows.line_num}: {len(row)} cells, but the header names {wanted}; numbers "
+                        "have decimal points, and a name with a comma in it stands in quotes"
+                    )
+    return FormatError(f"{source.path}: not a CSV file ({' '.join(str(cause).split())})")
 
 
 def _checked(table: pd.DataFrame, scheme: LandmarkScheme, source: Path, losses: Losses) -> pd.DataFrame:

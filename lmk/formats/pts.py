@@ -90,11 +90,14 @@ def _sniff(path: Path, head: bytes) -> Guess | None:
 
 
 def _read(source: Source, scheme: LandmarkScheme, with_images: bool) -> Reading:
-    return Reading(_parts(source, scheme, with_images), None, Losses())
+    losses = Losses()
+    return Reading(_parts(source, scheme, with_images, losses), None, losses)
 
 
-def _parts(source: Source, scheme: LandmarkScheme, with_images: bool) -> Iterator[Part]:
+def _parts(source: Source, scheme: LandmarkScheme, with_images: bool, losses: Losses) -> Iterator[Part]:
     files, beside = _label_files(source)
+    if alone := sorted(beside.keys() - {file.with_suffix("") for file in files}):
+        losses.add("images without a .pts file", len(alone), source.name(beside[alone[0]][0]))
     splits = _splits(files, source)
     who = _read_annotators(source)
     step = max(1, PART_ROWS // scheme.size)

@@ -121,11 +121,6 @@ def test_a_mistake_far_down_is_named_by_its_line(tmp_path, monkeypatch):
         read(tmp_path, "\n".join(["image,instance,landmark,x,y", *rows[:8], rows[8].replace("1,1", "1,one"), rows[9]]))
 
 
-def test_a_row_that_is_too_long_is_refused_and_not_cut(tmp_path):
-    with pytest.raises(FormatError, match="not a CSV file"):
-        read(tmp_path, GOOD.replace("1.5,2\n", "1.5,2,3\n"))
-
-
 def test_a_file_with_a_header_alone_has_no_annotations(tmp_path):
     with pytest.raises(DataError, match="no annotations found"):
         make_set(read(tmp_path, GOOD.partition("\n")[0]), WING, {}, "here")
@@ -142,3 +137,16 @@ def test_positions_of_points_that_are_said_not_to_be_labelled_are_listed_as_lost
     assert list(map(str, reading.losses)) == [
         "lost: positions of points that are said not to be labelled (1; the first: line 3)"
     ]
+
+
+@pytest.mark.parametrize(
+    ("rows", "line", "cells"),
+    [
+        ("a.jpg,0,0,10,5,20,5\na.jpg,0,1,28,5,30,1\n", 2, 7),
+        ("a.jpg,0,0,10,20\na.jpg,0,1,289,60,30\n", 3, 6),
+        ('a.jpg,0,0,10,20\n"a,\nb.jpg",0,1,1,2\nc, d.jpg,0,0,1,2\n', 5, 6),
+    ],
+)
+def test_a_row_with_more_cells_than_the_header_is_refused_with_its_line(tmp_path, rows, line, cells):
+    with pytest.raises(FormatError, match=f"line {line}: {cells} cells, but the header names 5; numbers have decimal"):
+        read(tmp_path, "image,instance,landmark,x,y\n" + rows)

@@ -8,7 +8,7 @@ import pytest
 
 from lmk.annotations import make_set
 from lmk.errors import DataError, FormatError, ImageError, SchemeError
-from lmk.formats.exchange import write
+from lmk.formats.exchange import read, write
 from lmk.formats.pts import PTS, read_pts, write_pts
 from lmk.scheme import load_scheme, parse_scheme
 from tests.formats.sets import table_of
@@ -198,3 +198,15 @@ def test_what_a_folder_cannot_say_is_listed(tmp_path):
         ("splits", 2, "a_0.pts lies in no folder val"),
     ]
     assert (tmp_path / "out" / "annotators.csv").read_text() == "image,annotator\na_0.jpg,ann\na_1.jpg,ann\n"
+
+
+def test_images_without_labels_are_counted_and_the_first_is_named(tmp_path):
+    put(tmp_path, "b/one")
+    for name in ("c", "a"):
+        (tmp_path / f"{name}.jpg").write_bytes(b"there")
+
+    reading = read(PTS, tmp_path, TWO, with_images=True)
+    images = [name for part in reading.parts for name in part.table["image"].unique()]
+
+    assert images == ["b/one.jpg"]
+    assert [str(loss) for loss in reading.losses] == ["lost: images without a .pts file (2; the first: a.jpg)"]
