@@ -97,8 +97,8 @@ def _not_csv(source: Source, cause: Exception) -> FormatError:
             for row in rows:
                 if len(row) > wanted:
                     return FormatError(
-                        f"{source.path}: line {rows.line_num}: {len(row)} cells, but the header names {wanted}; numbers "
-                        "have decimal points, and a name with a comma in it stands in quotes"
+                        f"{source.path}: line {rows.line_num}: {len(row)} cells, but the header names {wanted}; "
+                        "numbers have decimal points, and a name with a comma in it stands in quotes"
                     )
     return FormatError(f"{source.path}: not a CSV file ({' '.join(str(cause).split())})")
 
