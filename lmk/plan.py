@@ -34,7 +34,7 @@ class Step:
     refiner: str | None  # None for the baseline
     views: int  # of each instance that the refiner asks for
     images: int  # seen by its training, at most; 0 where nothing is trained
-    there: bool  # its network is there already
+    there: bool  # its labels and its network are there already
 
 
 @dataclass(frozen=True)
@@ -52,7 +52,7 @@ class Plan:
     @property
     def works(self) -> bool:
         """Whether anything is trained or searched."""
-        return len(self.steps) > 1 or not self.steps[0].there
+        return not all(step.there for step in self.steps)
 
 
 def plan(params: Params, human: AnnotationSet, images: Path, paths: Workspace) -> Plan:
@@ -127,10 +127,10 @@ def speed_of(params: Params, human: AnnotationSet, images: Path) -> Speed:
 
 
 def seconds(planned: Plan, speed: Speed) -> float:
-    """How long trainings and searches take at most; networks that are there take none."""
+    """How long trainings and searches take at most; what is there takes no time."""
     seen = sum(step.images for step in planned.steps if not step.there)
     watching = planned.watched / planned.look_every * speed.predicting
-    searches = [step for step in planned.steps if step.refiner is not None]
+    searches = [step for step in planned.steps if step.refiner is not None and not step.there]
     predicted = sum(
         SEARCH * planned.learnt + (VIEW * step.views + WEIGHING * bool(step.views)) * planned.instances
         for step in searches
@@ -151,11 +151,11 @@ def in_words(planned: Plan) -> str:
 def _what(step: Step) -> str:
     if step.refiner is None:
         return "detector: is there" if step.there else f"detector: train on human labels, {step.images:,} images seen"
+    if step.there:
+        return f"labels of {step.refiner}: are there; detector: is there"
     search = f"labels: search with {step.refiner}"
     if not step.images:
         return f"{search}; detector: stays as it is"
-    if step.there:
-        return f"{search}; detector: is there"
     return f"{search}; detector: train on, at most {step.images:,} images seen"
 
 

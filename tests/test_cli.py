@@ -172,15 +172,16 @@ def test_nothing_is_ever_written_among_the_iterations(cleaned, capsys):
     assert not (cleaned / "annotations" / "i02.parquet").exists()
 
 
-def test_clean_again_trains_nothing(rendered, cleaned, capsys):
+def test_clean_again_trains_and_searches_nothing(rendered, cleaned, capsys):
     truth = f"data.truth={rendered}/truth/truth.csv"
     before = {path: path.read_bytes() for path in cleaned.rglob("*.parquet")}
 
     assert main(["clean", str(rendered / "faces"), "--out", str(cleaned), *SMALLER, "--set", truth]) == 0
 
     said = capsys.readouterr()
-    assert "baseline:" not in said.err
-    assert "detector: is there" in said.err
+    assert not any(f"{work}:" in said.err or f"{work} for" in said.err for work in ("baseline", "searching labels"))
+    assert "labels of align: are there; detector: is there" in said.err
+    assert "trying how fast" not in said.err
     assert before == {path: path.read_bytes() for path in cleaned.rglob("*.parquet")}
 
 

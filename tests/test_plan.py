@@ -77,7 +77,7 @@ def test_the_plan_in_words():
         "  i02  labels: search with align; detector: stays as it is",
     ]
     steps = tuple(dataclasses.replace(step, there=True) for step in PLANNED.steps)
-    assert in_words(dataclasses.replace(PLANNED, steps=steps)).count("is there") == 2
+    assert in_words(dataclasses.replace(PLANNED, steps=steps)).count("is there") == 3
 
 
 @pytest.mark.parametrize(

@@ -27,7 +27,7 @@ from lmk.config import (
 from lmk.console import Progress
 from lmk.constants import digest_of_constants
 from lmk.crops import crops_of
-from lmk.errors import DataError
+from lmk.errors import DataError, LmkError
 from lmk.history import ledger
 from lmk.inference import keep_memory
 from lmk.kernels.suspicion import DOUBT
@@ -96,7 +96,9 @@ def run_iteration(name: str, iteration: Iteration, images: Path, method: Method,
     """
     this = Round.within(paths, name, iteration.prev, images)
     decided = ledger.read(paths.decisions, before=name)
-    refined = search_labels(this, method.refiner, method.alternation, decided)
+    refined = _found_before(paths.annotations(name), this, method, decided)
+    if refined is None:
+        refined = search_labels(this, method.refiner, method.alternation, decided)
     place = Place(name, paths.rejected, paths.data_docs(name))
     enforce(refined, method.validation, place, held_against(refined, method.refiner, this, decided))
     write_annotations(refined, paths.annotations(name))
@@ -113,6 +115,19 @@ def run_iteration(name: str, iteration: Iteration, images: Path, method: Method,
     recipe = Recipe(method.model, training, method.augmentation, left_out)
     job = Job(labels, images, paths.model(name), paths.work, f"training on {name}", start=this.judge)
     remove(fit(recipe, job))
+
+
+def _found_before(labels: Path, this: Round, method: Method, decided: pd.DataFrame) -> AnnotationSet | None:
+    """The labels of this very search, where they are there already."""
+    if not labels.is_file():
+        return None
+    try:
+        found = read_annotations(labels)
+        asked = _asked(this, method.refiner, method.alternation, decided)
+    except LmkError:  # the search says what is wrong
+        return None
+    same = all(found.provenance.get(key) == value for key, value in asked.items())
+    return found if same else None
 
 
 def _human_labels(human: Path, paths: Workspace, name: str, decided: pd.DataFrame) -> Path:
@@ -175,19 +190,10 @@ def search_labels(
     _check_same(before, first, this)
     number = int(this.name.removeprefix("i"))
     model = load_model(this.judge, before.scheme)
-    provenance: dict[str, Any] = {
-        "producer": f"lmk {__version__} refine",
-        "iteration": this.name,
-        "refiner": params.kind,
-        "parent": digest_of(this.previous),
-        "parent_iteration": this.prev,
-        "model": model_digest(this.judge),
-        "constants": digest_of_constants(type(model).__module__, REFINERS[params.kind].module, "lmk.refine.labels"),
-        "parameters": searched_with(params, alternation),
+    provenance = {
+        **_asked(this, params, alternation, decided),
         "stopped": before.provenance.get("stopped"),
     }
-    if len(decided):
-        provenance["decisions"] = digest_of(decided.to_dict("records"))
     if alternation.stop and provenance["stopped"]:
         return _repeated(before, number, provenance)
     crops = crops_of(before, this.images, model.params.input_size, this.cache)
@@ -205,6 +211,24 @@ def search_labels(
         )
         return _repeated(before, number, {**refined.provenance, "stopped": why})
     return refined
+
+
+def _asked(this: Round, params: RefinerParams, alternation: AlternationParams, decided: pd.DataFrame) -> dict[str, Any]:
+    """All that determines the labels of a search: a search with the same finds the same."""
+    network = type(load_model(this.judge, None))
+    asked: dict[str, Any] = {
+        "producer": f"lmk {__version__} refine",
+        "iteration": this.name,
+        "refiner": params.kind,
+        "parent": digest_of(this.previous),
+        "parent_iteration": this.prev,
+        "model": model_digest(this.judge),
+        "constants": digest_of_constants(network.__module__, REFINERS[params.kind].module, "lmk.refine.labels"),
+        "parameters": searched_with(params, alternation),
+    }
+    if len(decided):
+        asked["decisions"] = digest_of(decided.to_dict("records"))
+    return asked
 
 
 def searched_with(params: RefinerParams, alternation: AlternationParams) -> dict[str, Any]:
