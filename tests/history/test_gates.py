@@ -189,7 +189,7 @@ def first_third(human, value):
 
 
 # How to break a shipped gate, and how not to; a new gate wants a line here.
-FORTY = (np.arange(12 * 68) % 20 == 0).reshape(12, 68)  # one in twenty points
+SOME = (np.arange(12 * 68) % 20 == 0).reshape(12, 68)  # one in twenty points
 JAW = np.where(np.arange(68) < 17, 8.0, 0.0)
 ONE_SIDE = np.where(np.arange(68) < 8, 12.0, 0.0) * np.where(np.arange(12) % 2, 1, -1)[:, None]  # half of the jaw
 BREAKS = {
@@ -197,7 +197,7 @@ BREAKS = {
     "window": lambda human: moved(human, at_edge=first_third(human, 1.0).astype(bool)),
     "doubtful": lambda human: moved(human, suspicion=first_third(human, 0.9)),
     "judge": lambda human: moved(human, kept="detector too weak"),
-    "far": lambda human: moved(human, to_right=9.0 * FORTY, error_before=2.0, suspicion=0.4),
+    "far": lambda human: moved(human, to_right=15.0 * SOME, error_before=2.0, suspicion=0.4),
     "landmark": lambda human: moved(human, to_right=np.where(np.arange(68) == 30, 5.0, 0.0)),
     "contour": lambda human: moved(human, to_below=JAW),
     "asymmetry": lambda human: moved(human, to_right=ONE_SIDE),
@@ -207,7 +207,7 @@ HOLDS = {
     "window": lambda human: moved(human, at_edge=False),
     "doubtful": lambda human: moved(human, suspicion=0.4),
     "judge": lambda human: moved(human, kept="no peak"),
-    "far": lambda human: moved(human, to_right=9.0 * FORTY, error_before=2.0, suspicion=0.9),
+    "far": lambda human: moved(human, to_right=15.0 * SOME, error_before=2.0, suspicion=0.9),
     "landmark": lambda human: moved(human, to_right=np.where(np.arange(12) % 2, 5.0, -5.0)[:, None]),
     "contour": lambda human: moved(human, to_below=JAW / 8),
     "asymmetry": lambda human: moved(human, to_right=ONE_SIDE * 0),
