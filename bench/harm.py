@@ -5,7 +5,8 @@ A case is a dataset and a training budget: exact labels, half, default and doubl
 is cleaned with the defaults.  Of every iteration the bench keeps the errors and the share of points made worse by more
 than 1 % of the box, found with the truth, which cleaning never sees; and the gates that are broken.
 
-A part can be measured alone: `--case exact-200-1 --seed 11`.  The cells are docs/results/harm.jsonl.
+A part can be measured alone: `--case exact-200-1 --seed 11`.  The cells are docs/results/harm.jsonl, the page is
+docs/results/harm.md.
 """
 
 from __future__ import annotations
@@ -21,7 +22,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from bench.cells import Cell, Cells, parsed, parser_of, profile
+from bench.cells import RESULTS, Cell, Cells, parsed, parser_of, profile
 from lmk.annotations import AnnotationSet, make_set
 from lmk.audit.results import Audit
 from lmk.clean import clean
@@ -33,7 +34,7 @@ from lmk.formats.exchange import format_named, write
 from lmk.formats.long_csv import read_long_csv
 from lmk.ingest import ingest
 from lmk.scheme import load_scheme
-from lmk.store import read_annotations
+from lmk.store import read_annotations, write_text
 from lmk.synth.backdrop import draw_backdrop
 from lmk.synth.write import render_dataset
 
@@ -194,15 +195,52 @@ def _held_against(labels: AnnotationSet, human: AnnotationSet, truth: Annotation
     }
 
 
+def page(cells: list[Cell]) -> str:
+    """The results in words and as a table."""
+    measured = [cell for cell in cells if "steps" in cell]
+    worse = [cell for cell in measured if cell["steps"][-1]["error"] > cell["steps"][-1]["before"]]
+    silent = [cell for cell in worse if not cell["broken"]]
+    exact = [cell["steps"][-1]["moved"] for cell in measured if cell["case"].startswith("exact")]
+    lines = [
+        "# Does cleaning do harm?",
+        "",
+        f"In {len(worse)} of {len(measured)} cases labels are further from the truth after cleaning than before, in "
+        f"{len(silent)} of them with all gates holding.  "
+        + (f"Exact labels moved by {max(exact):.2f} % of the box at most.  " if exact else "")
+        + f"{len(cells) - len(measured)} datasets were refused.",
+        "",
+        "By `python -m bench.harm`, which says what the cases are: noise, rendered faces, and the part of the default "
+        "training budget; then data that are wrong in other ways.  Errors are mean distances from the truth in % of "
+        "the box, gross errors included.  *Worse*: points that end up further from the truth by more than 1 % of the "
+        "box.",
+        "",
+        "| case | seed | before | after each search | moved at last | worse | gates broken |",
+        "|---|---|---|---|---|---|---|",
+        *map(_row, sorted(cells, key=lambda cell: (list(CASES).index(cell["case"]), cell["seed"]))),
+    ]
+    return "\n".join(lines) + "\n"
+
+
+def _row(cell: Cell) -> str:
+    if "steps" not in cell:
+        return f"| {cell['case']} | {cell['seed']} | refused: {cell['refused'].rpartition(': ')[2]} | | | | |"
+    first, *steps = cell["steps"]
+    errors = ", ".join(f"{step['error']:.2f}" for step in steps)
+    last = steps[-1]
+    return (
+        f"| {cell['case']} | {cell['seed']} | {first['before']:.2f} | {errors} | {last['moved']:.2f} "
+        f"| {last['worse']:.1f} % | {', '.join(cell['broken']) or '-'} |"
+    )
+
+
 def main() -> None:
-    """Make what is missing."""
+    """Make what is missing, then the page."""
     parser = parser_of("harm", __doc__)
     parser.add_argument("--case", choices=CASES, action="append", help="only this one (may be repeated)")
     options = parsed(parser)
     wanted = [(case, seed) for seed in options.seed for case in options.case or CASES]
-    CELLS.fill(
-        wanted, measure, lambda cell: json.dumps({k: cell.get(k) for k in ("refused", "steps", "broken")}), options
-    )
+    CELLS.fill(wanted, measure, _row, options)
+    write_text(page(CELLS.current()), RESULTS / "harm.md")
 
 
 if __name__ == "__main__":
