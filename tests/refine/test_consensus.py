@@ -11,7 +11,7 @@ from lmk.scheme import load_scheme
 from lmk.synth.noise import annotate
 from lmk.synth.render import render_face
 
-SIZE, COUNT = 128, 160
+SIZE, COUNT = 128, 120
 
 
 @pytest.fixture(scope="module")
@@ -88,7 +88,7 @@ def test_habits_of_annotators_are_taken_off_before_they_are_believed(truth):
 def test_split_that_does_not_teach_changes_nothing_for_the_others(truth):
     human, _ = labels(truth, "default-clean")
     views = readings(truth)
-    teach = np.arange(COUNT) < 120
+    teach = np.arange(COUNT) < 90
     x = human.column("x").copy()
     x[~teach] += np.random.default_rng(0).normal(0, 30, x[~teach].shape)
 
