@@ -21,7 +21,7 @@ import pandas as pd
 from lmk.console import Progress
 from lmk.errors import QueryError
 from lmk.history import ledger
-from lmk.history.table import LAYOUT, MEMORY, build_table
+from lmk.history.table import MEMORY, build_table, made_by
 from lmk.store import digest_of, remove
 from lmk.workspace import Workspace
 
@@ -45,7 +45,7 @@ def asking(paths: Workspace, names: Sequence[str] | None = None) -> Iterator[Que
     sets = paths.files() if names is None else {name: paths.annotations(name) for name in names}
     decided = ledger.read(paths.decisions)
     parts = [part for name, path in sets.items() for part in (name, path)]
-    name = f"{digest_of(LAYOUT, ledger.digest(paths.decisions), *parts)}.duckdb"
+    name = f"{digest_of(made_by(), ledger.digest(paths.decisions), *parts)}.duckdb"
     kept = paths.work / "audit" / name
     if (questions := _opened(kept)) is not None:
         with questions:

@@ -27,19 +27,25 @@ import pyarrow as pa
 
 from lmk.annotations import check_same_scheme
 from lmk.console import Progress
+from lmk.constants import digest_of_constants
 from lmk.errors import DataError, FormatError
 from lmk.history.findings import PARTS, Drifts
 from lmk.history.layout import LABELS, POINTS, TABLES
 from lmk.history.rows import Floats, Frame, Seen, changed_sides, positions, rows_of, was_searched
 from lmk.kernels.shape import ShapeSpace, shape_space
 from lmk.scheme import LandmarkScheme
-from lmk.store import read_header, read_parts
+from lmk.store import digest_of, read_header, read_parts
 
 ROWS = 1 << 16  # of each set that are in memory at once
 SHAPES = 4000  # instances that the space of shapes is made of; more would say the same
-LAYOUT = 6  # of the table; another number, another table
+LAYOUT = 7  # of the table; raise it where a formula changes, and old tables are made anew
 AHEAD = 2  # tables that wait to be written
 MEMORY = "600MB"  # that DuckDB may use; what does not fit goes to disk
+
+
+def made_by() -> str:
+    """A short name for what determines a table besides its sets: columns, views, constants, and formulas by number."""
+    return digest_of(LAYOUT, TABLES, POINTS, LABELS, digest_of_constants("lmk.history.rows"))
 
 
 def build_table(

@@ -12,6 +12,7 @@ from lmk.audit.drift import paired
 from lmk.errors import DataError, FormatError, SchemeError
 from lmk.history import ledger
 from lmk.history import table as tables
+from lmk.history.layout import MOVES
 from lmk.history.rows import changed_sides, crossings
 from lmk.history.sql import Questions, asking
 from lmk.history.table import build_table, contour_names
@@ -226,3 +227,20 @@ def test_a_folder_without_human_labels_is_refused(sets):
 
     with pytest.raises(DataError, match="no annotations/i00"), asking(paths):
         pass
+
+
+@pytest.mark.parametrize(
+    ("place", "value"), [("rows.LEFT", 0.3), ("table.TABLES", {}), ("table.POINTS", ""), ("table.LAYOUT", 10**6)]
+)
+def test_a_table_that_another_lmk_made_is_made_anew(monkeypatch, place, value):
+    before = tables.made_by()
+    monkeypatch.setattr(f"lmk.history.{place}", value)
+
+    assert tables.made_by() != before
+
+
+def test_every_column_of_a_move_can_be_asked_for_in_points(sets):
+    with asking(sets[1]) as questions:
+        columns = set(questions.ask("SELECT * FROM points WHERE false"))
+
+    assert set(MOVES) - columns == {"object"}
