@@ -12,7 +12,7 @@ import yaml
 from lmk.config import Params, RefineParams, load_params
 from lmk.history.decisions import Wish, decide
 from lmk.history.sql import asking
-from lmk.registry import NETWORKS, REFINERS
+from lmk.registry import FORMATS, NETWORKS, REFINERS
 from lmk.scheme import known_schemes, parse_scheme
 from lmk.store import write_annotations
 from lmk.workspace import Workspace
@@ -81,9 +81,12 @@ def test_every_parameter_is_explained():
             assert f"`{inner}`" in sections[name], f"{name}.{inner}"
     for known, place in ((NETWORKS, sections["model"] + sections["downstream"]), (REFINERS, sections["refiners"])):
         for kind, entry in known.items():
-            assert f"{kind}`" in place, kind
+            assert f"{kind}`" in place, f"docs/parameters.md says nothing of {kind}"
             for inner in entry.load().Params.model_fields:
                 assert f"`{inner}`" in place or inner == "kind", f"{kind}.{inner}"
+    for kind in FORMATS:
+        assert f"`{kind}`" in sections["data"], f"docs/parameters.md says nothing of format {kind}"
+        assert f"--format {kind}`" in (ROOT / "README.md").read_text(), f"README's table says nothing of format {kind}"
 
 
 def test_every_parameter_that_an_example_sets_is_there():

@@ -135,7 +135,7 @@ def train(
     "--refiner",
     metavar="NAME",
     shell_complete=completes(REFINERS),
-    help=f"One of section `refiners` of the parameters ({spelt(REFINERS)}). Default: the first of them.",
+    help=f"A name in section `refiners`, whose kind is {spelt(REFINERS)}. Default: the first of them.",
 )
 @output("OUT.parquet", "The new annotation set.")
 @parameters
