@@ -23,6 +23,7 @@ $(STAMP): pyproject.toml constraints.txt
 	touch $@
 
 run: $(STAMP)
+	$(BIN)/python -m pipelines.rwlock
 	$(BIN)/dvc repro
 	@$(BIN)/python -m pipelines results
 

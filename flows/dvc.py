@@ -26,6 +26,7 @@ from prefect.cache_policies import NO_CACHE
 from prefect.client.schemas.objects import State, TaskRun
 
 from lmk.errors import LmkError
+from pipelines.rwlock import mend
 
 # Names that the flows know; all others they ask of DVC.
 AUDIT, EVALUATE, REPORT = "audit", "evaluate", "report"
@@ -156,6 +157,7 @@ def dvc(repo: str, what: str, *arguments: str) -> Iterator[Line]:
         what: is run, to begin the line of DvcFailed with.
         arguments: of DVC.
     """
+    mend(Path(repo))
     here = str(Path(sys.executable).parent)  # so that `python` in a stage's command is this one
     process = subprocess.Popen(
         [sys.executable, "-m", "dvc", *arguments],

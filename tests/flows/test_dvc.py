@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
+
 import pytest
 
 from flows.dvc import DvcFailed, ask, failure, order, reproduce
@@ -89,3 +92,16 @@ def test_a_failure_is_one_line_and_says_whether_another_try_may_do_better(code, 
     found = failure("x", code, errors)
 
     assert (str(found), found.passing) == (line, passing)
+
+
+def test_a_list_of_files_in_use_that_a_killed_dvc_left_empty_is_mended(project, capfd):
+    damaged = project / ".dvc" / "tmp" / "rwlock"
+    damaged.parent.mkdir(parents=True, exist_ok=True)
+    damaged.write_text("")
+    command = [sys.executable, "-m", "dvc", "repro", "--single-item", "ingest"]
+    by_hand = subprocess.run(command, cwd=project, capture_output=True, text=True, check=False)
+    assert "JSON structure is corrupted" in by_hand.stderr  # else DVC has mended it, and we need not
+
+    assert reproduce.fn(str(project), "ingest").outcome == "ran"
+
+    assert "was left damaged" in capfd.readouterr().err
