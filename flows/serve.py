@@ -23,6 +23,11 @@ from prefect.settings import PREFECT_API_URL, get_current_settings, temporary_se
 from lmk.errors import LmkError
 
 SERVER_TIMEOUT = 120  # seconds
+# Run a command that Linux ends when the process that started it ends, however that ends.
+_ENDS_WITH_US = (
+    "import ctypes, os, signal, sys; ctypes.CDLL(None).prctl(1, signal.SIGTERM); "  # 1 is PR_SET_PDEATHSIG
+    "os.getppid() == int(sys.argv[1]) or sys.exit(1); os.execv(sys.argv[2], sys.argv[2:])"
+)
 
 
 class CannotServe(LmkError):
@@ -85,13 +90,17 @@ def server() -> Iterator[None]:
         port = str(probe.getsockname()[1] if taken else 4200)
     address = f"http://127.0.0.1:{port}/api"
     command = [sys.executable, "-m", "prefect", "server", "start", "--host", "127.0.0.1", "--port", port]
+    if sys.platform == "linux":  # else a flow that is killed leaves its server
+        command = [sys.executable, "-c", _ENDS_WITH_US, str(os.getpid()), *command]
     process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stdin=subprocess.DEVNULL, start_new_session=True)
     try:
         with temporary_settings({PREFECT_API_URL: address}):
             started = time.monotonic()
             while get_client(sync_client=True).api_healthcheck() is not None:
                 if process.poll() is not None or time.monotonic() - started > SERVER_TIMEOUT:
-                    raise CannotServe(f"{address}: the Prefect server did not start; try `{' '.join(command[1:])}`")
+                    raise CannotServe(
+                        f"{address}: the Prefect server did not start; try `python -m prefect server start`"
+                    )
                 time.sleep(0.5)
             print(f"Prefect server: http://127.0.0.1:{port}")
             yield

@@ -47,6 +47,26 @@ def test_a_schedule_fires_on_a_server_that_it_starts_by_itself(project):
     assert deployment["concurrency_options"]["collision_strategy"] == "CANCEL_NEW"
 
 
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux ends a process with the one that started it")
+def test_a_killed_flow_takes_its_server_with_it(tmp_path):
+    env, log = environment(tmp_path), tmp_path / "log"
+    code = "import time\nfrom flows.serve import server\nwith server(): time.sleep(1000)"
+
+    with running(sys.executable, "-c", code, env=env, cwd=ROOT, log=log) as process:
+        said = until(lambda: re.search(r"Prefect server: (\S+)", log.read_text()), "the server's address")
+        assert httpx.get(f"{said[1]}/api/health", timeout=5).status_code == 200
+        process.kill()
+        process.wait()
+
+        def gone() -> bool:
+            try:
+                return httpx.get(f"{said[1]}/api/health", timeout=5) is None
+            except httpx.TransportError:
+                return True
+
+        assert until(gone, "the end of the server")
+
+
 def test_a_cron_expression_that_is_none_is_one_line(tmp_path):
     (tmp_path / "dvc.yaml").touch()
 
