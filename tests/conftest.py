@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -77,6 +78,14 @@ def count_every_peak(patch: pytest.MonkeyPatch) -> None:
 def every_peak_counts(monkeypatch: pytest.MonkeyPatch) -> None:
     """For one test."""
     count_every_peak(monkeypatch)
+
+
+@pytest.fixture(scope="module")
+def every_peak_counts_in_module() -> Iterator[None]:
+    """For all tests and fixtures of a module that asks for it."""
+    with pytest.MonkeyPatch.context() as patch:
+        count_every_peak(patch)
+        yield
 
 
 @pytest.fixture(scope="session")

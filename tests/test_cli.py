@@ -14,16 +14,10 @@ import pytest
 
 from lmk.cli import main
 from lmk.store import alone, read_annotations, write_annotations
-from tests.conftest import ROOT, SMALL, count_every_peak
+from tests.conftest import ROOT, SMALL
 
+pytestmark = pytest.mark.usefixtures("every_peak_counts_in_module")
 SMALLER = [word for setting in [*SMALL, "training.images=32", "refine.last=i01"] for word in ("--set", setting)]
-
-
-@pytest.fixture(scope="module", autouse=True)
-def every_peak_counts():
-    with pytest.MonkeyPatch.context() as patch:
-        count_every_peak(patch)
-        yield
 
 
 @pytest.fixture(scope="module")

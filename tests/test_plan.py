@@ -14,8 +14,9 @@ from lmk.plan import Plan, Step, about, in_words, plan, seconds, speed_of
 from lmk.store import read_annotations, remove, write_annotations
 from lmk.training.speed import Speed
 from lmk.workspace import Workspace
-from tests.conftest import SMALL, count_every_peak
+from tests.conftest import SMALL
 
+pytestmark = pytest.mark.usefixtures("every_peak_counts_in_module")
 PLANNED = Plan(
     folder=Path("cleaned"), instances=100, points=6800, learnt=80, watched=10, look_every=1000,
     steps=(
@@ -27,13 +28,6 @@ PLANNED = Plan(
 
 
 SETTINGS = [*SMALL, "training.images=32", "alternation.stop=false"]
-
-
-@pytest.fixture(scope="module", autouse=True)
-def every_peak_counts():
-    with pytest.MonkeyPatch.context() as patch:
-        count_every_peak(patch)
-        yield
 
 
 @pytest.fixture(scope="module")

@@ -84,7 +84,7 @@ def agree(
         error = times(error_scale(told, variance, correlated), variance)
         posterior = estimate(told, error, correlated, posterior)
     searched = seen.labelled & learn[:, None]
-    trust = judge_the_detector(_paired(residual), _paired(error), _noise(posterior), searched, unseen)
+    trust = judge_the_detector(_paired(told.residual), _paired(error), _noise(posterior), searched, unseen)
     return _settled(human, seen, posterior, judged, trust, searched)
 
 
@@ -152,7 +152,9 @@ def _detector(seen: _Seen, views: NDArray[np.float32], there: Tensor) -> tuple[T
 
 
 def _sample(rows: NDArray[np.int64]) -> NDArray[np.int64]:
-    """Some of the rows, evenly."""
+    """Some of the rows, evenly; all where there are few."""
+    if len(rows) <= SAMPLE:
+        return rows
     return np.asarray(rows[np.unique(np.linspace(0, len(rows) - 1, SAMPLE).astype(np.int64))])
 
 

@@ -95,7 +95,7 @@ def refine_labels(
         evidence["fold"][chosen] = np.where(there, 0, np.nan)
         own = from_crop(judge.peaks(maps).cpu().double(), boxes[chosen]).numpy()
         distance[chosen] = np.linalg.norm(own - human.points[chosen], axis=-1) / boxes[chosen, 2:].numpy() * 256
-    kept = np.asarray(evidence["kept"] != None)  # noqa: E711 (each of them)
+    kept = evidence["kept"].astype(np.bool_)
     points = np.where(kept[..., None], observed, points)
     provenance = {**provenance, **judge_the_judge(distance, search.unseen)}
     return annotations.moved(_inside(points, observed, annotations), iteration, evidence, provenance)

@@ -14,7 +14,7 @@ from lmk.history import ledger
 from lmk.models.store import WEIGHTS, model_digest
 from lmk.refine.consensus import ConsensusParams
 from lmk.refine.iteration import Method, doubtful, next_training, run_iteration
-from lmk.store import digest_of, read_annotations, write_annotations
+from lmk.store import digest_of, read_annotations, remove, write_annotations
 from lmk.training.fit import fit
 from lmk.training.held_out import unlearnt
 from lmk.training.recipe import Job, Recipe
@@ -192,3 +192,17 @@ def test_decisions_on_an_iteration_and_later_ones_do_not_reach_it(run, human):
 
     np.testing.assert_array_equal(again.points, first.points)
     assert "decisions" not in again.provenance
+
+
+def test_labels_are_taken_for_those_of_a_search_only_with_the_same_decisions(run, every_peak_counts, monkeypatch):
+    first, paths = run(1)
+    decide(paths, "i00", read_annotations(paths.annotations("i00")), [8], "revert")
+    decided, _ = run(1)
+    remove(paths.decisions)
+    undone, _ = run(1)
+
+    assert "decisions" in decided.provenance
+    assert "decisions" not in undone.provenance
+    np.testing.assert_array_equal(undone.points, first.points)
+    monkeypatch.setattr("lmk.refine.iteration.search_labels", None)
+    run(1)  # the very same search is not done again
