@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 
-from lmk.audit.results import Audit
+from lmk.audit.results import read_audit
 from lmk.config import DataParams, RefineParams
 from lmk.images import image_root
-from lmk.records import Metrics
+from lmk.records import read_metrics
 from lmk.report.page import write_report
 from pipelines.paths import Paths
 
 
 def report(data: DataParams, refine: RefineParams, paths: Paths) -> None:
     """Write artifacts/report/index.html."""
-    metrics, found = (json.loads(path.read_text(encoding="utf-8")) for path in (paths.metrics, paths.audit))
-    write_report(paths, refine.chain(), Audit.of(found), image_root(Path(data.root)), Metrics.of(metrics))
+    metrics, found = read_metrics(paths.metrics), read_audit(paths.audit)
+    write_report(paths, refine.chain(), found, image_root(Path(data.root)), metrics)
