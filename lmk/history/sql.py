@@ -96,6 +96,7 @@ class Questions:
     """A database of `build_table`, opened for questions."""
 
     def __init__(self, path: Path) -> None:
+        self._path = path
         self._database = duckdb.connect(str(path), read_only=True, config=_SAFE)
         # A bar would be printed among the answers; after this nothing can be set any more.
         self._database.execute("SET enable_progress_bar = false; SET lock_configuration = true")
@@ -129,7 +130,17 @@ class Questions:
                 raise QueryError(f"{_short(said or question)}: not one SELECT; a question reads, and changes nothing")
             return fetch(self._database.execute(question, list(values)))
         except (duckdb.Error, ValueError, OverflowError) as cause:  # the others where Python has no such value
+            if _tells_of_damage(cause):
+                self._path.unlink(missing_ok=True)
+                raise QueryError(
+                    f"{self._path}: damaged, and removed; run the same command again, which makes it anew"
+                ) from cause
             raise QueryError(f"{_short(said or question)}: {_plain(cause)}") from cause
+
+
+def _tells_of_damage(cause: Exception) -> bool:
+    """Whether a disk has spoilt the database since it was made, rather than a question being wrong."""
+    return isinstance(cause, duckdb.SerializationException | duckdb.FatalException) or "orrupt database" in str(cause)
 
 
 def rows_of(answer: pd.DataFrame) -> list[dict[str, Any]]:
