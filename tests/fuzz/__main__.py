@@ -20,11 +20,10 @@ def main() -> int:
     parser.add_argument("--jobs", type=int, default=1, help="targets at once")
     parser.add_argument("--case", type=int, help="one case of a target alone, with its traceback")
     parser.add_argument("--start", type=int, default=0, help="number of the first case")
-    parser.add_argument("--work", nargs=4, help=argparse.SUPPRESS)
+    parser.add_argument("--work", help=argparse.SUPPRESS)
     asked = parser.parse_args()
     if asked.work:
-        target, start, count, seed = asked.work
-        work(target, int(start), int(count), int(seed))
+        work(json.loads(asked.work), asked.seed)
         return 0
     if asked.case is not None:
         show(asked.target[0], asked.case, asked.seed)
@@ -41,7 +40,8 @@ def main() -> int:
                   file=sys.stderr, flush=True)  # fmt: skip
 
     def run(target: str) -> Tally:
-        tally = fuzz(target, asked.count, asked.seed, tell, asked.start)
+        plan = [(target, asked.start, asked.start + asked.count)]
+        tally = fuzz(plan, asked.seed, tell)[target]
         for finding in tally.findings:
             print(json.dumps(finding), file=sys.stderr, flush=True)
         return tally

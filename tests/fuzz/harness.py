@@ -23,10 +23,11 @@ import warnings
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 ROOT = Path(__file__).parent.parent.parent
-SECONDS = 10  # of one case; the machine may be busy
-DEAD = 60  # seconds without a word from a child, which is then killed: it hangs where no signal gets through
+SECONDS = 20  # of one case; the machine may be busy
+DEAD = 90  # seconds without a word from a child, which is then killed: it hangs where no signal gets through
 MEMORY = 3 << 30  # bytes of address space beyond what the libraries take
 
 
@@ -81,70 +82,83 @@ def _hang(number: int, frame: object) -> None:
     raise Hang
 
 
-def work(target: str, start: int, count: int, seed: int) -> None:
-    """What a child does: cases one after the other, a line of JSON before each and for each finding."""
-    os.environ["ARROW_DEFAULT_MEMORY_POOL"] = "system"
+Plan = list[tuple[str, int, int]]  # target, first case, and the one behind the last
+
+
+def work(plan: Plan, seed: int) -> None:
+    """What a child does: cases one after the other, a line of JSON before each and one behind it."""
     from tests.fuzz.targets import TARGETS
 
     warnings.simplefilter("ignore")
-    with tempfile.TemporaryDirectory(prefix="fuzz-good-") as folder:
-        good = Path(folder) / "good"
-        good.mkdir()
-        with contextlib.redirect_stderr(io.StringIO()):
-            TARGETS[target].make(good)
-        taken = int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()
-        resource.setrlimit(resource.RLIMIT_AS, (taken + MEMORY, taken + MEMORY))
-        resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
-        for number in range(start, start + count):
-            print(json.dumps({"case": number}), flush=True)
-            refused, wrong = run_case(target, number, seed, good)
-            print(json.dumps({"done": number, "refused": refused, "wrong": wrong}), flush=True)
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+    for target, start, end in plan:
+        with tempfile.TemporaryDirectory(prefix="fuzz-good-") as folder:
+            good = Path(folder) / "good"
+            good.mkdir()
+            with contextlib.redirect_stderr(io.StringIO()):
+                TARGETS[target].make(good)
+            taken = int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()
+            resource.setrlimit(resource.RLIMIT_AS, (taken + MEMORY, resource.RLIM_INFINITY))
+            for number in range(start, end):
+                print(json.dumps({"target": target, "case": number}), flush=True)
+                refused, wrong = run_case(target, number, seed, good)
+                print(json.dumps({"target": target, "done": number, "refused": refused, "wrong": wrong}), flush=True)
 
 
-def fuzz(target: str, count: int, seed: int, tell: Callable[[Tally], None] | None = None, start: int = 0) -> Tally:
-    """Run cases of one target; a child that dies is a finding, and another goes on behind the case that killed it."""
-    tally, began = Tally(target), time.monotonic()
-    at, end = start, start + count
-    while at < end:
-        last = at - 1
-        for said in _child(target, at, end - at, seed):
-            if "case" in said:
-                last = int(said["case"])
-                continue
-            at = int(said["done"]) + 1
-            tally.tried += 1
-            tally.refused += bool(said["refused"])
-            if said["wrong"]:
-                tally.findings.append({"target": target, "case": said["done"], "wrong": said["wrong"]})
-            tally.seconds = time.monotonic() - began
-            if tell is not None:
+def fuzz(plan: Plan, seed: int, tell: Callable[[Tally], None] = lambda tally: None) -> dict[str, Tally]:
+    """Run cases; a child that dies is a finding, and another goes on behind the case that killed it."""
+    tallies = {target: Tally(target) for target, _, _ in plan}
+    while plan:
+        began, at = time.monotonic(), None
+        for said in _child(plan, seed):
+            tally, number = tallies[said["target"]], said.get("case", said.get("done"))
+            at = None if "done" in said else (said["target"], number)
+            if at is None:
+                plan = _behind(plan, said["target"], number)
+                tally.tried += 1
+                tally.refused += said["refused"]
+                if said["wrong"]:
+                    tally.findings.append({"target": said["target"], "case": number, "wrong": said["wrong"]})
+                tally.seconds, began = tally.seconds + time.monotonic() - began, time.monotonic()
                 tell(tally)
-        if at < end:
-            if last < at:  # it did not even begin
-                raise RuntimeError(f"{target}: cannot be set up; python -m tests.fuzz --target {target!r} --case {at}")
-            tally.tried += 1
-            tally.findings.append({"target": target, "case": last, "wrong": "the process died, or hung for good"})
-            at = last + 1
-    return tally
+        if plan and at is None:
+            raise RuntimeError(f"{plan[0]}: cannot be set up; try python -m tests.fuzz --target … --case …")
+        if at is not None:
+            target, number = at
+            tallies[target].tried += 1
+            tallies[target].findings.append({"target": target, "case": number, "wrong": "the process died, or hung"})
+            plan = _behind(plan, target, number)
+    return tallies
 
 
-def _child(target: str, start: int, count: int, seed: int) -> Iterator[dict[str, object]]:
+def _behind(plan: Plan, target: str, number: int) -> Plan:
+    """What is left behind a case."""
+    place = [name for name, _, _ in plan].index(target)
+    _, _, end = plan[place]
+    return [*([(target, number + 1, end)] if number + 1 < end else []), *plan[place + 1 :]]
+
+
+def _child(plan: Plan, seed: int) -> Iterator[dict[str, Any]]:
     """What a child says, until it has ended, or says nothing for too long."""
-    environment = {**os.environ, "ARROW_DEFAULT_MEMORY_POOL": "system", "OMP_NUM_THREADS": "1", "PYTHONPATH": str(ROOT)}
-    command = [sys.executable, "-m", "tests.fuzz", "--work", target, str(start), str(count), str(seed)]
-    with tempfile.TemporaryDirectory(prefix="fuzz-child-") as room, subprocess.Popen(
-        command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, cwd=ROOT, env={**environment, "TMPDIR": room}
-    ) as child:  # fmt: skip
-        assert child.stdout is not None
-        held = b""
-        while select.select([child.stdout], [], [], DEAD)[0]:
-            read = os.read(child.stdout.fileno(), 1 << 16)
-            if not read:
-                break
-            *lines, held = (held + read).split(b"\n")
-            for line in lines:
-                yield json.loads(line)
-        child.kill()
+    with tempfile.TemporaryDirectory(prefix="fuzz-child-") as room:
+        environment = {
+            **os.environ, "ARROW_DEFAULT_MEMORY_POOL": "system", "OMP_NUM_THREADS": "1", "PYTHONPATH": str(ROOT),
+            "TMPDIR": room,
+        }  # fmt: skip
+        command = [sys.executable, "-m", "tests.fuzz", "--work", json.dumps(plan), "--seed", str(seed)]
+        with subprocess.Popen(
+            command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, cwd=ROOT, env=environment
+        ) as child:
+            assert child.stdout is not None
+            held = b""
+            while select.select([child.stdout], [], [], DEAD)[0]:
+                read = os.read(child.stdout.fileno(), 1 << 16)
+                if not read:
+                    break
+                *lines, held = (held + read).split(b"\n")
+                for line in lines:
+                    yield json.loads(line)
+            child.kill()
 
 
 def show(target: str, number: int, seed: int) -> None:
