@@ -168,7 +168,7 @@ def format_metrics(metrics: Metrics) -> str:
         for _, name in metrics.names(LABELS)
     }
     if any(error is not None for error in errors.values()):
-        first = errors["i00"]
+        first = errors.get("i00")  # somebody may have left it out
         lines.append(f"labels of split train against the truth, mean error in % of {unit} (gross errors left out)")
         for name, error in errors.items():
             shown = "      -" if error is None else f"{error:7.3f}"

@@ -9,7 +9,7 @@ import pytest
 
 from lmk.config import EvaluationParams
 from lmk.errors import DataError
-from lmk.evaluation import aligned_with, is_gross, label_metrics, measure_network, normalisers
+from lmk.evaluation import aligned_with, format_metrics, is_gross, label_metrics, measure_network, normalisers
 from lmk.kernels.metrics import instance_errors, point_errors, summary
 from lmk.records import (
     ALL,
@@ -159,3 +159,13 @@ def test_metrics_that_somebody_changed_are_one_line(content, tmp_path):
 
     with pytest.raises(DataError, match=r"metrics\.json: not the metrics of a run"):
         read_metrics(tmp_path / "metrics.json")
+
+
+def test_metrics_without_the_human_labels_are_shown_without_a_change(measured):
+    written = measured[0].as_json()
+    del written["labels"]["i00"]
+
+    text = format_metrics(Metrics.of(written))
+
+    assert "human" not in text.splitlines()[1]
+    assert text.splitlines()[1].startswith("  i01")

@@ -128,6 +128,7 @@ def _found_before(labels: Path, this: Round, method: Method, decided: pd.DataFra
     except LmkError:  # the search says what is wrong
         return None
     same = all(found.provenance.get(key) == asked.get(key) for key in {*asked, "decisions"})
+    same = same and {"stopped", "memorised"} <= found.provenance.keys()
     return found if same else None
 
 

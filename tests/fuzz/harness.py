@@ -28,7 +28,6 @@ from typing import Any
 ROOT = Path(__file__).parent.parent.parent
 SECONDS = 20  # of one case; the machine may be busy
 DEAD = 90  # seconds without a word from a child, which is then killed: it hangs where no signal gets through
-MEMORY = 3 << 30  # bytes of address space beyond what the libraries take
 
 
 class Hang(BaseException):
@@ -98,7 +97,7 @@ def work(plan: Plan, seed: int) -> None:
             with contextlib.redirect_stderr(io.StringIO()):
                 TARGETS[target].make(good)
             taken = int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()
-            resource.setrlimit(resource.RLIMIT_AS, (taken + MEMORY, resource.RLIM_INFINITY))
+            resource.setrlimit(resource.RLIMIT_AS, (taken + TARGETS[target].memory, resource.RLIM_INFINITY))
             for number in range(start, end):
                 print(json.dumps({"target": target, "case": number}), flush=True)
                 refused, wrong = run_case(target, number, seed, good)

@@ -16,8 +16,9 @@ import pandas as pd
 
 from lmk.annotations import AnnotationSet, default_boxes, make_set
 from lmk.audit.drift import compare, format_compare
+from lmk.audit.log import format_log, log_rows
 from lmk.audit.numbers import audited, format_audit
-from lmk.audit.results import read_audit
+from lmk.audit.results import Audit, read_audit
 from lmk.config import default_profile, load_params
 from lmk.crops import Cache
 from lmk.errors import LmkError
@@ -31,7 +32,9 @@ from lmk.ingest import ingest
 from lmk.models.resnet import ResNetParams
 from lmk.models.store import build_model, is_whole, load_model, read_curve, save_model
 from lmk.notebook import read as read_anything
-from lmk.records import read_metrics
+from lmk.records import Metrics, read_metrics
+from lmk.report.page import write_report
+from lmk.report.summary import in_words, summarise
 from lmk.scheme import load_scheme, parse_scheme
 from lmk.store import read_annotations, write_annotations, write_json
 from lmk.synth.sheet import contact_sheet
@@ -70,12 +73,14 @@ class Target:
         files: (pattern of files in it, what is done to one of them); one of these is taken a case.
         read: reads the folder; may return, or raise an LmkError.
         names_file: whether every message has to name a file; of settings and questions none does.
+        memory: bytes of address space that reading may take beyond what libraries have; charts reserve a lot.
     """
 
     make: Callable[[Path], None]
     files: list[tuple[str, Mutation]]
     read: Callable[[Path], object]
     names_file: bool = True
+    memory: int = 3 << 30
 
     def case(self, good: Path, room: Path, rng: Random) -> Callable[[], object]:
         """Copy the good folder, change one file in it, and return what reads it."""
@@ -246,6 +251,8 @@ def _read_history(folder: Path) -> None:
     paths = Workspace(folder)
     found = audited(paths, list(paths.files()), {"far": "percent > 25", "mean": "avg(drift) > 3"}, "landmark")
     format_audit(found)
+    format_log(log_rows(paths))
+    in_words(summarise(paths, list(paths.files()), found, "pts"))
     with asking(paths) as questions:
         format_suspects(suspects(questions, "i01"))
     write_annotations(ledger.accepted(read_annotations(paths.annotations("i01")), paths.decisions), paths.labels)
@@ -270,12 +277,21 @@ def _results(folder: Path) -> None:
         "detector": networks, "downstream": {"resnet": {"human": networks["i00"], "refined": networks["i00"]}},
     }  # fmt: skip
     write_json(metrics, paths.metrics)
+    _write_images(folder)
 
 
-def _read_results(folder: Path) -> None:
+def _read_results(folder: Path) -> tuple[Audit, Metrics]:
     paths = Workspace(folder)
-    format_audit(read_audit(paths.audit))
-    format_metrics(read_metrics(paths.metrics))
+    found, metrics = read_audit(paths.audit), read_metrics(paths.metrics)
+    format_audit(found)
+    format_metrics(metrics)
+    in_words(summarise(paths, ["i00", "i01"], found, "pts"))
+    return found, metrics
+
+
+def _read_report(folder: Path) -> None:
+    found, metrics = _read_results(folder)
+    write_report(Workspace(folder), ["i00", "i01"], found, folder, metrics)
 
 
 @cache
@@ -398,6 +414,8 @@ TARGETS: dict[str, Target] = {
                       _read_history),
     "table": Target(_table, [(".work/audit/*.duckdb", mutations.of_bytes)], _read_history),
     "results": Target(_results, [("*.json", mutations.of_json)], _read_results),
+    "report": Target(_results, [("*.json", mutations.of_json), ("annotations/*", mutations.of_parquet),
+                                ("*.png", mutations.of_bytes)], _read_report, memory=1 << 37),
     "checkpoint": Target(_checkpoint, [(CHECKPOINT, mutations.of_tensors)], _read_checkpoint),
     "weights": Target(_weights, [("*.json", mutations.of_json)], lambda folder: read_weights(folder / "weights.json")),
     "truth": Target(_truth, [("*.csv", mutations.of_text), ("*.parquet", mutations.of_parquet)], _read_truth),
@@ -409,7 +427,8 @@ TARGETS: dict[str, Target] = {
     "sql": _Sql(_table, [], lambda folder: None, names_file=False),
 }  # fmt: skip
 
-# Cases that `make test` runs, about fifteen seconds in all: fewer where one takes a twentieth of a second.
+# Cases that `make test` runs, about fifteen seconds in all: fewer where one takes a twentieth of a second, and none of
+# the report, whose charts take seconds to start.
 QUICK = {
     "scheme": 300, "weights": 300, "rwlock": 200, "crops": 200, "params": 60, "set": 60, "images": 60, "sheet": 60,
     "pts": 40, "csv": 40, "pts back": 30, "csv back": 30, "truth": 30, "results": 30, "sets": 25, "checkpoint": 20,
