@@ -27,8 +27,9 @@ run: $(STAMP)
 	$(BIN)/dvc repro
 	@$(BIN)/python -m pipelines results
 
+# Two processes, each with one thread: modules are whole, so that what one prepares is prepared once.
 test: $(STAMP)
-	$(BIN)/python -m pytest
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadfile
 
 # What a developer runs between two edits.
 quick: check
