@@ -1,7 +1,8 @@
 """Annotation sets on disk: one Parquet file a set, equal bytes for equal content, whole or not there.
 
-Positions are rounded to 1/64 pixel and stored as float32.  Scheme and provenance travel in the schema's metadata under
-the key `lmk`; there are no time stamps, because they would make every later stage of a pipeline run again.
+Positions are kept to the last bit: as float32 where that has all of them, else as float64.  Scheme and provenance
+travel in the schema's metadata under the key `lmk`; there are no time stamps, because they would make every later stage
+of a pipeline run again.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from lmk.annotations import COLUMNS, KEYS, OPTIONAL, UNIT, AnnotationSet
+from lmk.annotations import COLUMNS, KEYS, OPTIONAL, AnnotationSet
 from lmk.columns import (
     OF_EITHER,
     OF_INSTANCE,
@@ -50,6 +51,7 @@ _TYPES = {
     "int8": pa.int8(),
     "uint8": pa.uint8(),
     "float32": pa.float32(),
+    "float64": pa.float64(),
     "bool": pa.bool_(),
 }
 
@@ -85,14 +87,15 @@ def digest_of(*parts: Any) -> str:
 
 
 def write_annotations(annotations: AnnotationSet, path: Path) -> None:
-    """Write a set; the same content gives the same bytes, whatever the order of rows or the float noise below 1/64."""
+    """Write a set; the same content gives the same bytes, whatever the order of rows."""
     names = [name for name in TYPES if annotations.has(name) or name not in OPTIONAL]
     header = {"version": VERSION, "scheme": annotations.scheme.to_json(), "provenance": annotations.provenance}
+    types = {name: _TYPES[TYPES[name]] for name in names} | dict.fromkeys(("x", "y"), _positions_type(annotations))
     schema = pa.schema(
-        [pa.field(name, _TYPES[TYPES[name]]) for name in names],
+        list(types.items()),
         metadata={_KEY: json.dumps(header, sort_keys=True).encode()},
     )
-    floats = [name for name in names if TYPES[name] == "float32"]
+    floats = [name for name, kind in types.items() if pa.types.is_floating(kind)]
     keys = annotations.instances[["image", "instance"]].reset_index(drop=True)
     order = keys.sort_values(["image", "instance"], kind="stable").index.to_numpy(np.int64)
     size = annotations.landmarks
@@ -111,13 +114,21 @@ def write_annotations(annotations: AnnotationSet, path: Path) -> None:
             # A group may start and end inside of an instance.
             some = annotations.select(order[start // size : -(-end // size)])
             inside = slice(start % size, start % size + end - start)
-            arrays = [_to_arrow(some, name, inside) for name in names]
+            arrays = [_to_arrow(some, name, inside, kind) for name, kind in types.items()]
             file.write_table(pa.Table.from_arrays(arrays, schema=schema), row_group_size=GROUP)
 
 
-def _to_arrow(annotations: AnnotationSet, name: str, rows: slice) -> pa.Array:
+def _positions_type(annotations: AnnotationSet) -> pa.DataType:
+    """The smaller of two types that has all positions exactly."""
+    for name in ("x", "y"):
+        values = annotations.column(name)
+        if not np.array_equal(values.astype(np.float32), values, equal_nan=True):
+            return pa.float64()
+    return pa.float32()
+
+
+def _to_arrow(annotations: AnnotationSet, name: str, rows: slice, kind: pa.DataType) -> pa.Array:
     """Some rows of one column of the long table."""
-    kind = _TYPES[TYPES[name]]
     column = annotations.flat(name)[rows]
     if kind == pa.string():
         return pa.array(column, kind, from_pandas=True)
@@ -125,7 +136,7 @@ def _to_arrow(annotations: AnnotationSet, name: str, rows: slice) -> pa.Array:
     null = np.isnan(values)
     values[null] = 0
     if name in ("x", "y"):
-        values = np.round(values / UNIT) * UNIT + 0.0  # no negative zero
+        values += 0.0  # no negative zero
     return pa.array(values.astype(kind.to_pandas_dtype()), kind, mask=null)
 
 

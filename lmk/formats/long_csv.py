@@ -22,7 +22,7 @@ from lmk.errors import DataError, FormatError, SchemeError
 from lmk.formats.base import PART_ROWS, Format, Guess, Loss, Losses, Part, Reading, Trait, column_of
 from lmk.formats.changes import Changes
 from lmk.formats.csv_cells import rewritten
-from lmk.formats.pixels import Origin, Points
+from lmk.formats.pixels import Origin, Points, text_of
 from lmk.formats.source import Source
 from lmk.scheme import LandmarkScheme
 from lmk.store import replacing
@@ -203,8 +203,12 @@ def _write(annotations: AnnotationSet, points: Points, target: Path) -> Sequence
                     **{name: values[rows].reshape(-1) for name, values in optional.items()},
                 }
             )
-            table.to_csv(file, index=False, header=start == 0, float_format="%.6f", lineterminator="\n")
+            table.to_csv(file, index=False, header=start == 0, float_format=_text_of, lineterminator="\n")
     return ()
+
+
+def _text_of(number: Any) -> str:
+    return text_of(float(number), decimals=6)
 
 
 def _write_back(source: Source, changes: Changes, target: Path) -> None:

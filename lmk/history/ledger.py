@@ -32,8 +32,8 @@ SCHEMA = pa.schema(
         ("instance", pa.int32()),
         ("landmark", pa.int16()),
         ("action", pa.string()),
-        ("x", pa.float32()),  # where the point is to be; as it stood when it was decided
-        ("y", pa.float32()),
+        ("x", pa.float64()),  # where the point is to be; as it stood when it was decided
+        ("y", pa.float64()),
         ("decided_by", pa.string()),
         ("why", pa.string()),
     ]
@@ -131,8 +131,8 @@ def with_decisions(annotations: AnnotationSet, decided: pd.DataFrame) -> tuple[A
     places[index] = True
     moved = {}
     for name in ("x", "y"):
-        moved[name] = annotations.column(name).copy()
-        moved[name][index] = last[name].to_numpy(np.float32)[there]
+        moved[name] = annotations.column(name).astype(np.float64)
+        moved[name][index] = last[name].to_numpy()[there]
     return annotations.with_columns(**moved), places
 
 

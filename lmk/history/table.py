@@ -38,7 +38,7 @@ from lmk.store import digest_of, read_header, read_parts
 
 ROWS = 1 << 16  # of each set that are in memory at once
 SHAPES = 4000  # instances that the space of shapes is made of; more would say the same
-LAYOUT = 7  # of the table; raise it where a formula changes, and old tables are made anew
+LAYOUT = 8  # of the table; raise it where a formula changes, and old tables are made anew
 AHEAD = 2  # tables that wait to be written
 MEMORY = "600MB"  # that DuckDB may use; what does not fit goes to disk
 
