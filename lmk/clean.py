@@ -63,12 +63,12 @@ def _clean(human: AnnotationSet, images: Path, truth: AnnotationSet | None, para
     if metrics is not None:
         write_json(metrics.as_json(), paths.metrics)
     write_annotations(accepted(sets[params.refine.last], paths.decisions), paths.labels)
-    found = audited(paths, params.refine.chain(), params.audit.gates)
+    found = audited(paths, params.refine.chain(), params.audit.gates, seconds=params.audit.seconds)
     write_json(found.as_json(), paths.audit)
     for gate in found.gates or ():
         if gate.broken or gate.unjudged:
             warn(f"{gate}; `lmk audit {out}` says more")
-    write_report(paths, params.refine.chain(), found, images, metrics)
+    write_report(paths, params.refine.chain(), found, images, metrics, params.audit.seconds)
     remove(paths.crops)
     return paths
 

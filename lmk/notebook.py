@@ -93,7 +93,8 @@ def audit(folder: Place, by: str | None = None, gates: dict[str, str] | None = N
         gates: alarms in SQL by their names; those of the default profile without it.
     """
     paths = Workspace(Path(folder))
-    return audited(paths, list(paths.files()), _params("default").audit.gates if gates is None else gates, by)
+    params = _params("default").audit
+    return audited(paths, list(paths.files()), params.gates if gates is None else gates, by, params.seconds)
 
 
 def compare(one: AnnotationSet, other: AnnotationSet) -> Comparison:

@@ -115,6 +115,16 @@ def test_questions_are_answered_as_a_table_and_as_json(cleaned, capsys):
     assert json.loads(capsys.readouterr().out)[1] == {"iteration": "i01", "n": 1360}
     assert main(["query", str(cleaned / "annotations"), "SELECT x FROM points WHERE false"]) == 0
     assert capsys.readouterr().out == "no rows\n"
+    assert main(["query", str(cleaned), "SELECT * FROM range(1234)", "--rows", "34"]) == 0
+    said = capsys.readouterr()
+    assert len(said.out.splitlines()) == 35
+    assert said.err == "warning: 1,200 of 1,234 rows were left out; --rows shows more\n"
+    assert "an answer of 1,234 rows" in fails(
+        capsys, "query", cleaned, "SELECT * FROM range(1234)", "--rows", 34, "--json"
+    )
+    assert "no answer within 1 s" in fails(
+        capsys, "query", cleaned, "SELECT sum(range) FROM range(100000000000)", "--seconds", 1
+    )
     assert "not one SELECT" in fails(capsys, "query", cleaned, "DROP TABLE points")
     assert "no annotations/i00.parquet in it" in fails(capsys, "query", cleaned / "models", "SELECT 1")
     assert "no such folder" in fails(capsys, "query", cleaned / "nowhere", "SELECT 1")

@@ -145,6 +145,7 @@ class ValidationParams(Section):
 class AuditParams(Section):
     """What the labels of the last iteration must not be."""
 
+    seconds: Annotated[float, Field(gt=0, le=86400)]  # that one question of a gate may take; more is a mistake in it
     gates: dict[Name, str]  # conditions in SQL over the table `points`; docs/audit.md
 
 

@@ -24,7 +24,7 @@ from numpy.typing import NDArray
 from lmk.audit.numbers import by_part, sentence
 from lmk.audit.results import Audit, Numbers
 from lmk.history.gates import points_of
-from lmk.history.sql import Questions, asking
+from lmk.history.sql import SECONDS, Questions, asking
 from lmk.history.suspects import Suspect, suspects
 from lmk.provenance import Provenance
 from lmk.records import Metrics
@@ -48,6 +48,7 @@ def write_report(
     found: Audit,
     images: Path,
     metrics: Metrics | None,
+    seconds: float = SECONDS,
 ) -> None:
     """Write the report of a cleaning.
 
@@ -57,11 +58,12 @@ def write_report(
         found: what the audit found.
         images: the folder that image names start from.
         metrics: what was measured, if anything was.
+        seconds: that a gate may take when it is asked for its points.
     """
     headers = {name: read_header(paths.annotations(name)) for name in names}
     _, scheme, _ = headers[names[0]]
     provenance = {name: Provenance.of(header[2]) for name, header in headers.items()}
-    with asking(paths, names) as questions:
+    with asking(paths, names, seconds) as questions:
         content = _content(questions, scheme, names, found, images, metrics)
     content |= {
         "folder": str(paths.root),
