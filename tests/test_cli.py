@@ -47,6 +47,29 @@ def test_clean_leaves_labels_models_metrics_and_the_report(cleaned):
     assert not list((cleaned / ".work").glob("*/checkpoint.safetensors"))
 
 
+def test_a_folder_of_links_is_cleaned_where_links_are_allowed_and_refused_in_one_line_elsewhere(
+    cleaned, rendered, faces, tmp_path, capsys
+):
+    for image in faces.rglob("*.jpg"):
+        image.unlink()
+        image.symlink_to(rendered / "faces" / image.relative_to(faces))
+    out, follow = tmp_path / "out", ["--set", "data.links=follow"]
+    assert "leads out of" in fails(capsys, "clean", faces, "--scheme", "ibug68", "--out", out, *SMALLER)
+    assert not out.exists()
+
+    assert main(["clean", str(faces), "--scheme", "ibug68", "--out", str(out), *SMALLER, *follow]) == 0
+    for name in ("annotations/i01.parquet", "models/i01/model.safetensors", "labels.parquet"):
+        assert (out / name).read_bytes() == (cleaned / name).read_bytes(), name
+    labels, model = out / "labels.parquet", out / "models" / "i01"
+    for command in (
+        ["train", labels, "--images", faces, "-o", tmp_path / "model", *SMALLER],
+        ["refine", labels, "--images", faces, "--model", model, "-o", tmp_path / "next.parquet", *SMALLER],
+        ["evaluate", labels, "--images", faces, "--model", model],
+    ):
+        assert "a link that leads out of" in fails(capsys, *command)
+        assert main([str(word) for word in [*command, *follow]]) == 0
+
+
 def test_clean_says_first_what_it_does_and_last_what_came_of_it(rendered, tmp_path, capsys):
     out = tmp_path / "out"
     assert main(["clean", str(rendered / "faces"), "--out", str(out), *SMALLER]) == 0

@@ -12,7 +12,6 @@ import hashlib
 import json
 from collections.abc import Mapping, Sequence
 from importlib import resources
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -26,6 +25,7 @@ from lmk.audit.results import Audit, Numbers
 from lmk.history.gates import points_of
 from lmk.history.sql import SECONDS, Questions, asking
 from lmk.history.suspects import Suspect, suspects
+from lmk.names import AnyFolder
 from lmk.provenance import Provenance
 from lmk.records import Metrics
 from lmk.report.charts import charts
@@ -46,7 +46,7 @@ def write_report(
     paths: Workspace,
     names: Sequence[str],
     found: Audit,
-    images: Path,
+    images: AnyFolder,
     metrics: Metrics | None,
     seconds: float = SECONDS,
 ) -> None:
@@ -100,7 +100,7 @@ def _content(
     scheme: LandmarkScheme,
     names: Sequence[str],
     found: Audit,
-    images: Path,
+    images: AnyFolder,
     metrics: Metrics | None,
 ) -> dict[str, Any]:
     measured = measures(metrics)
@@ -141,7 +141,7 @@ def _content(
 
 
 def _gallery(
-    questions: Questions, scheme: LandmarkScheme, names: Sequence[str], found: Audit, images: Path
+    questions: Questions, scheme: LandmarkScheme, names: Sequence[str], found: Audit, images: AnyFolder
 ) -> tuple[dict[str, Any], str | None]:
     """What to look at, or the reason why there is nothing."""
     nothing: dict[str, Any] = {"total": 0, "items": []}
