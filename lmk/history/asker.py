@@ -89,12 +89,13 @@ class Asker:
         except OSError:  # a folder that may only be read
             self._folder = tempfile.TemporaryDirectory()
         limits = {**config, "temp_directory": self._folder.name, "max_temp_directory_size": DISK}
+        found = [*filter(None, sys.path), str(Path(__file__).parents[2])]  # where this process finds what it imports
         self._process = subprocess.Popen(
             [sys.executable, "-P", "-m", "lmk.history.asker", str(database), json.dumps(limits)],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.DEVNULL,
-            env={**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))},
+            env={**os.environ, "PYTHONPATH": os.pathsep.join(found)},
         )
 
     @property
@@ -144,7 +145,13 @@ def main(path: str, config: str) -> None:
     signal.signal(signal.SIGALRM, signal.SIG_DFL)  # which ends it in the middle of whatever it does
     questions, answers = sys.stdin.buffer, os.fdopen(os.dup(1), "wb")
     os.dup2(2, 1)  # whatever prints, does not print into the answers
-    database = duckdb.connect(path, read_only=True, config=json.loads(config))
+    try:
+        database = duckdb.connect(path, read_only=True, config=json.loads(config))
+    except duckdb.Error:  # somebody has made a newer one and removed this, before a person asked
+        pickle.load(questions)  # noqa: S301 (written by `Asker`)
+        pickle.dump((False, "the iterations or decisions have changed in the meantime; ask again"), answers)
+        answers.flush()
+        return
     database.execute("SET enable_progress_bar = false; SET lock_configuration = true")
     _limit_memory()
     while True:

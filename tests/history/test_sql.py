@@ -191,3 +191,10 @@ def test_a_process_that_was_killed_is_said_another_one_answers_and_nothing_is_le
     assert questions._asker.ended
     [left] = (tmp_path / "cleaned" / ".work" / "audit").iterdir()
     assert left.suffix == ".duckdb"
+
+
+def test_a_table_that_was_replaced_in_the_meantime_is_said(questions):
+    questions.path.unlink()
+
+    with pytest.raises(QueryError, match=r"^SELECT 1: the iterations or decisions have changed .* ask again"):
+        questions.first("SELECT 1", 10)
