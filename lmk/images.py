@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import cv2
@@ -9,13 +10,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lmk.errors import ImageError
+from lmk.names import Folder
 
 SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".tif", ".tiff", ".webp", ".ppm", ".pgm")
 
 
-def image_root(source: Path) -> Path:
+def image_root(source: Folder) -> Folder:
     """The folder that image paths are relative to: a folder itself, or the one a file lies in."""
-    return source.parent if source.is_file() else source
+    return replace(source, path=source.path.parent) if source.path.is_file() else source
 
 
 def read_image(path: Path) -> NDArray[np.uint8]:

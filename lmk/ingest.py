@@ -7,7 +7,6 @@ import sys
 import warnings
 from collections.abc import Callable
 from dataclasses import asdict, replace
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -19,14 +18,14 @@ from lmk.errors import DataError
 from lmk.formats.exchange import format_named, read
 from lmk.images import image_root, read_with_bytes
 from lmk.kernels.symmetry import mirror_partners
-from lmk.names import check_inside
+from lmk.names import AnyFolder, Folder, as_folder
 from lmk.scheme import LandmarkScheme
 
 SYMMETRY_NEEDS = 30  # instances, for a mean shape that is worth looking at
 
 
 def ingest(
-    source: Path,
+    source: AnyFolder,
     format_name: str,
     scheme: LandmarkScheme,
     box_scale: float,
@@ -38,9 +37,11 @@ def ingest(
     Every image is decoded once, so that a broken one is found now and not after an hour of training.
     """
     form = format_named(format_name)
+    folder = as_folder(source)
+    source = folder.path
     if not source.exists():
         raise DataError(f"{source}: no such file or folder")
-    reading = read(form, source, scheme, with_images)
+    reading = read(form, folder, scheme, with_images)
     provenance: dict[str, Any] = {
         "producer": f"lmk {__version__} ingest",
         "format": format_name,
@@ -71,7 +72,7 @@ def ingest(
     missing = np.asarray(np.isnan(boxes).any(axis=1))
     boxes = np.where(missing[:, None], default_boxes(annotations.points, box_scale), boxes)
     names = annotations.instances["image"].tolist()
-    sizes, pixels = _look_at_images(image_root(source), names, boxes, progress)
+    sizes, pixels = _look_at_images(image_root(folder), names, boxes, progress)
     named = dict(zip(("width", "height", "box_x", "box_y", "box_size"), np.column_stack([sizes, boxes]).T, strict=True))
     filled = annotations.with_columns(**named)
     return replace(filled, scheme=_with_mirror(scheme, annotations, boxes), provenance={**provenance, "images": pixels})
@@ -99,7 +100,7 @@ def _with_mirror(scheme: LandmarkScheme, annotations: AnnotationSet, boxes: NDAr
 
 
 def _look_at_images(
-    root: Path, names: list[str], boxes: NDArray[np.float64], progress: Callable[[int, int], None] | None
+    root: Folder, names: list[str], boxes: NDArray[np.float64], progress: Callable[[int, int], None] | None
 ) -> tuple[NDArray[np.int64], str]:
     """Decode every image, refuse the same face twice, and return (N, 2) width and height and a digest of all files."""
     sizes: dict[str, tuple[int, int]] = {}
@@ -107,8 +108,7 @@ def _look_at_images(
     content: dict[str, bytes] = {}
     for index, name in enumerate(names):
         if name not in sizes:
-            check_inside(root / name, root)
-            image, data = read_with_bytes(root / name)
+            image, data = read_with_bytes(root.file(name))
             sizes[name] = (image.shape[1], image.shape[0])
             content[name] = hashlib.sha256(data).digest()
         # The same file under two names is common (one copy a face); the same face in it is a mistake: it counts
@@ -116,7 +116,7 @@ def _look_at_images(
         same = first_with.setdefault(content[name], [])
         for other in same:
             if names[other] != name and _overlap(boxes[index], boxes[other]) > 0.5:
-                raise DataError(f"{root / name}: the same image and object as {names[other]}; keep one of the two")
+                raise DataError(f"{root.path / name}: the same image and object as {names[other]}; keep one of the two")
         same.append(index)
         if progress is not None:
             progress(index + 1, len(names))

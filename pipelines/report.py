@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 import json
-from pathlib import Path
 
 from lmk.audit.results import Audit
-from lmk.config import DataParams, RefineParams
+from lmk.config import AuditParams, DataParams, RefineParams
 from lmk.images import image_root
 from lmk.records import Metrics
 from lmk.report.page import write_report
 from pipelines.paths import Paths
 
 
-def report(data: DataParams, refine: RefineParams, paths: Paths) -> None:
+def report(audit: AuditParams, data: DataParams, refine: RefineParams, paths: Paths) -> None:
     """Write artifacts/report/index.html."""
     metrics, found = (json.loads(path.read_text(encoding="utf-8")) for path in (paths.metrics, paths.audit))
-    write_report(paths, refine.chain(), Audit.of(found), image_root(Path(data.root)), Metrics.of(metrics))
+    images = image_root(data.folder)
+    write_report(paths, refine.chain(), Audit.of(found), images, Metrics.of(metrics), audit.seconds)

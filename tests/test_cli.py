@@ -47,6 +47,29 @@ def test_clean_leaves_labels_models_metrics_and_the_report(cleaned):
     assert not list((cleaned / ".work").glob("*/checkpoint.safetensors"))
 
 
+def test_a_folder_of_links_is_cleaned_where_links_are_allowed_and_refused_in_one_line_elsewhere(
+    cleaned, rendered, faces, tmp_path, capsys
+):
+    for image in faces.rglob("*.jpg"):
+        image.unlink()
+        image.symlink_to(rendered / "faces" / image.relative_to(faces))
+    out, follow = tmp_path / "out", ["--set", "data.links=follow"]
+    assert "leads out of" in fails(capsys, "clean", faces, "--scheme", "ibug68", "--out", out, *SMALLER)
+    assert not out.exists()
+
+    assert main(["clean", str(faces), "--scheme", "ibug68", "--out", str(out), *SMALLER, *follow]) == 0
+    for name in ("annotations/i01.parquet", "models/i01/model.safetensors", "labels.parquet"):
+        assert (out / name).read_bytes() == (cleaned / name).read_bytes(), name
+    labels, model = out / "labels.parquet", out / "models" / "i01"
+    for command in (
+        ["train", labels, "--images", faces, "-o", tmp_path / "model", *SMALLER],
+        ["refine", labels, "--images", faces, "--model", model, "-o", tmp_path / "next.parquet", *SMALLER],
+        ["evaluate", labels, "--images", faces, "--model", model],
+    ):
+        assert "a link that leads out of" in fails(capsys, *command)
+        assert main([str(word) for word in [*command, *follow]]) == 0
+
+
 def test_clean_says_first_what_it_does_and_last_what_came_of_it(rendered, tmp_path, capsys):
     out = tmp_path / "out"
     assert main(["clean", str(rendered / "faces"), "--out", str(out), *SMALLER]) == 0
@@ -115,6 +138,16 @@ def test_questions_are_answered_as_a_table_and_as_json(cleaned, capsys):
     assert json.loads(capsys.readouterr().out)[1] == {"iteration": "i01", "n": 1360}
     assert main(["query", str(cleaned / "annotations"), "SELECT x FROM points WHERE false"]) == 0
     assert capsys.readouterr().out == "no rows\n"
+    assert main(["query", str(cleaned), "SELECT * FROM range(1234)", "--rows", "34"]) == 0
+    said = capsys.readouterr()
+    assert len(said.out.splitlines()) == 35
+    assert said.err == "warning: 1,200 of 1,234 rows were left out; --rows shows more\n"
+    assert "an answer of 1,234 rows" in fails(
+        capsys, "query", cleaned, "SELECT * FROM range(1234)", "--rows", 34, "--json"
+    )
+    assert "no answer within 1 s" in fails(
+        capsys, "query", cleaned, "SELECT sum(range) FROM range(100000000000)", "--seconds", 1
+    )
     assert "not one SELECT" in fails(capsys, "query", cleaned, "DROP TABLE points")
     assert "no annotations/i00.parquet in it" in fails(capsys, "query", cleaned / "models", "SELECT 1")
     assert "no such folder" in fails(capsys, "query", cleaned / "nowhere", "SELECT 1")

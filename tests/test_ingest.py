@@ -13,6 +13,7 @@ from lmk.errors import DataError, ImageError, UnknownName
 from lmk.formats.pts import write_pts
 from lmk.images import read_image
 from lmk.ingest import ingest
+from lmk.names import Folder
 from lmk.scheme import load_scheme
 from lmk.synth.render import render_face
 
@@ -65,15 +66,40 @@ def test_a_linked_folder_of_images_outside_is_refused(faces, tmp_path):
         ingest(faces, "pts", IBUG, 1.25)
 
 
+def test_links_are_followed_where_a_user_allows_it_and_the_set_is_the_same(faces, tmp_path):
+    plain = ingest(faces, "pts", IBUG, 1.25)
+    (tmp_path / "private").mkdir()
+    (faces / "train").rename(tmp_path / "elsewhere")
+    (faces / "train").symlink_to(tmp_path / "elsewhere")
+    for number, file in enumerate(sorted((faces / "test").iterdir())):
+        file.rename(tmp_path / "private" / f"{number}{file.suffix}")
+        file.symlink_to(tmp_path / "private" / f"{number}{file.suffix}")
+
+    followed = ingest(Folder(faces, "follow"), "pts", IBUG, 1.25)
+
+    assert followed.frame.equals(plain.frame)
+    with pytest.raises(DataError, match=r"allow links with --set data\.links=follow$"):
+        ingest(faces, "pts", IBUG, 1.25)
+
+
+def test_a_list_of_annotators_from_outside_is_refused_like_an_image(faces, tmp_path):
+    (tmp_path / "list.csv").write_text("image,annotator\n")
+    (faces / "annotators.csv").symlink_to(tmp_path / "list.csv")
+
+    with pytest.raises(DataError, match=r"annotators.csv: a link that leads out"):
+        ingest(faces, "pts", IBUG, 1.25)
+
+
+@pytest.mark.parametrize("links", ["refuse", "follow"])
 @pytest.mark.parametrize("name", ["../secret.jpg", "{outside}/secret.jpg", "train/../../secret.jpg"])
-def test_a_name_out_of_the_folder_is_refused_although_the_image_is_there(faces, tmp_path, name):
+def test_a_name_out_of_the_folder_is_refused_although_the_image_is_there(faces, tmp_path, name, links):
     shutil.copy(faces / "train" / "000000.jpg", tmp_path / "secret.jpg")
     name = name.format(outside=tmp_path)
     rows = [f"{name},0,{k},{k},{k}" for k in range(68)]
     (faces / "labels.csv").write_text("\n".join(["image,instance,landmark,x,y", *rows]))
 
     with pytest.raises(DataError, match=r"labels.csv: image '.*secret.jpg' .*; name each image relative"):
-        ingest(faces / "labels.csv", "csv", IBUG, 1.25)
+        ingest(Folder(faces / "labels.csv", links), "csv", IBUG, 1.25)
 
 
 def test_labels_alone_need_no_images(faces):

@@ -85,7 +85,7 @@ def ingest(
 
     params = load(profile, settings, root=str(source), format=form, scheme=scheme)
     annotations = ingest(
-        source,
+        params.data.folder,
         params.data.format,
         load_scheme(params.data.scheme),
         params.data.box_scale,

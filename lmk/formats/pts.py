@@ -175,6 +175,7 @@ def _read_annotators(source: Source) -> dict[str, str | None] | None:
     path = source.path / ANNOTATORS
     if not path.is_file():
         return None
+    source.check(path)
     try:
         rows = [row for row in csv.reader(io.StringIO(source.text(path, _LIST_LIMIT), newline="")) if row]
     except csv.Error as cause:

@@ -14,6 +14,7 @@ from lmk.crops import CropSource, crops_of
 from lmk.inference import BATCH, keep_memory, predict
 from lmk.models.base import Detector
 from lmk.models.store import build_model
+from lmk.names import AnyFolder
 from lmk.training.loop import Course, train
 from lmk.training.recipe import Recipe
 
@@ -28,7 +29,7 @@ class Speed:
     predicting: float  # to predict its points from image and mirror image
 
 
-def measure(recipe: Recipe, annotations: AnnotationSet, images: Path) -> Speed:
+def measure(recipe: Recipe, annotations: AnnotationSet, images: AnyFolder) -> Speed:
     """Train an untrained network for a few steps, and predict with it; nothing is kept."""
     keep_memory()
     learnt = np.flatnonzero(annotations.in_split("train"))[: max(BATCH, STEPS * recipe.training.batch)]
