@@ -5,7 +5,6 @@ The summary is an artifact in Prefect.  It is written whatever ends the run, and
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -14,7 +13,9 @@ import httpx
 from prefect.artifacts import create_markdown_artifact
 
 from flows.dvc import AUDIT, REPORT, Done, DvcFailed, dvc, order, reproduce
-from lmk.errors import GateBroken
+from lmk.errors import GateBroken, LmkError
+from lmk.limits import JSON_BYTES
+from lmk.reading import read_json
 
 PAGE = "artifacts/report/index.html"
 VERDICT = "artifacts/audit.json"
@@ -42,9 +43,9 @@ class Run:
         """The gates that the audit found broken, in one line; empty without any."""
         path = Path(self.repo) / VERDICT
         try:
-            gates = json.loads(path.read_text(encoding="utf-8"))["gates"]
+            gates = read_json(path, JSON_BYTES)["gates"]
             return "; ".join(f"gate {gate['name']} broken: {gate['condition']}" for gate in gates if gate["broken"])
-        except (OSError, ValueError, KeyError, TypeError) as cause:
+        except (LmkError, KeyError, TypeError) as cause:
             self.done[AUDIT] = Done(_FAILED)
             raise DvcFailed(f"{AUDIT}: {VERDICT}: no verdict to be read in it ({cause!r})") from cause
 

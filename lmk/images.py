@@ -10,7 +10,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lmk.errors import ImageError
+from lmk.image_header import check_size
+from lmk.limits import IMAGE_BYTES
 from lmk.names import Folder
+from lmk.reading import read_bytes as read_regular
 
 SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".tif", ".tiff", ".webp", ".ppm", ".pgm")
 
@@ -36,12 +39,7 @@ def read_with_bytes(path: Path) -> tuple[NDArray[np.uint8], bytes]:
 
 def read_bytes(path: Path) -> bytes:
     """The bytes of an image file."""
-    try:
-        return path.read_bytes()
-    except FileNotFoundError as cause:
-        raise ImageError(f"{path}: no such image; the annotations name it") from cause
-    except OSError as cause:
-        raise ImageError(f"{path}: cannot be read ({cause.strerror})") from cause
+    return read_regular(path, IMAGE_BYTES, ImageError, "no such image; the annotations name it")
 
 
 def decode(data: bytes, path: Path) -> NDArray[np.uint8]:
@@ -53,6 +51,7 @@ def decode(data: bytes, path: Path) -> NDArray[np.uint8]:
         raise ImageError(f"{path}: truncated, the end of the image is missing; copy it again")
     image = None
     if data:
+        check_size(data, path)
         try:
             image = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR_RGB | cv2.IMREAD_IGNORE_ORIENTATION)
         except cv2.error as cause:

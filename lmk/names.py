@@ -21,6 +21,7 @@ _REFUSED = {
     r"[A-Za-z]:.*": "starts with a drive",
     r".*\\.*": "has a backslash in its name",
     r".*\0.*": "has a NUL in its name",
+    r".*[\ud800-\udfff].*": "has characters in its name that are no text",
     r"(.*/)?\.\.(/.*)?": "leads out of the folder",
     r".*//.*|.*/": "has an empty part in its name",
 }

@@ -12,10 +12,11 @@ from pathlib import Path
 
 from lmk.annotations import AnnotationSet
 from lmk.config import Iteration, Params
-from lmk.errors import LmkError
+from lmk.errors import LmkError, ModelError
 from lmk.history import ledger
 from lmk.models.store import is_whole, model_digest, read_config
 from lmk.names import AnyFolder
+from lmk.reading import whole
 from lmk.refine.iteration import MOST, MOST_STRETCH, searched_with
 from lmk.store import digest_of, read_header
 from lmk.training.recipe import Job, Recipe, provenance
@@ -105,16 +106,16 @@ def _is_there(name: str, iteration: Iteration, params: Params, paths: Workspace)
     }
     try:
         labels = read_header(paths.annotations(name))[2]
-        made = read_config(paths.model(name))["provenance"]["parameters"]
+        with whole(paths.model(name), "not made by lmk", ModelError):
+            made = read_config(paths.model(name))["provenance"]["parameters"]
+            epochs = int(made["training"]["epochs"])
     except LmkError:
         return False
     if any(labels.get(key) != value for key, value in asked.items()):
         return False
     if labels.get("stopped") or not iteration.images:  # the network is that of before
         return True
-    training = params.training.changed(
-        images=iteration.images, learning_rate=iteration.learning_rate, epochs=made["training"]["epochs"]
-    )
+    training = params.training.changed(images=iteration.images, learning_rate=iteration.learning_rate, epochs=epochs)
     wanted = Recipe(params.model, training, params.augmentation)
     return bool(made == {part: getattr(wanted, field).model_dump() for part, field in _PARTS.items()})
 

@@ -8,7 +8,12 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, Self
+
+from lmk.errors import DataError
+from lmk.limits import JSON_BYTES
+from lmk.reading import read_json, whole
 
 TRUTH, HUMAN = "truth", "human"
 ALL, SOUND, GROSS = "all", "sound", "gross"
@@ -93,6 +98,18 @@ class Metrics:
     def _about(self, what: str, model: str | None, labels: str) -> list[Measure]:
         wanted = {"what": what, "model": model, "labels": labels}
         return [each for each in self.measures if _is(each, wanted)]
+
+
+def read_metrics(path: Path) -> Metrics:
+    """What a metrics.json says."""
+    with whole(path, "not the metrics of a run; `dvc repro` makes them", DataError):
+        found = Metrics.of(read_json(path, JSON_BYTES, DataError))
+        for each in found.measures:
+            if each.value is not None and not isinstance(each.value, int | float):
+                raise TypeError(f"{each.metric} is {each.value!r:.40}")
+        if not isinstance(found.normaliser, str) or not isinstance(found.failure, int | float | None):
+            raise TypeError("headline")
+    return found
 
 
 def label_table(measures: Sequence[Measure]) -> dict[str, Any]:

@@ -6,7 +6,6 @@ under a mirror, or which way the jaw runs, asks the scheme.
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass
 from functools import cached_property
 from importlib import resources
@@ -17,6 +16,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lmk.errors import SchemeError, UnknownName
+from lmk.limits import POINTS, SCHEME_BYTES
+from lmk.reading import parse_json, read_text
 
 Index = tuple[int, ...]
 _KEYS = {"name", "points", "contours", "mirror", "normalisers"}
@@ -113,14 +114,9 @@ def known_schemes() -> list[str]:
 def load_scheme(name_or_path: str) -> LandmarkScheme:
     """Return a shipped scheme by its name, or a user's own by the path of its JSON file."""
     if name_or_path.endswith(".json"):
-        path = Path(name_or_path)
-        if not path.is_file():
-            raise SchemeError(f"{path}: no such scheme file; shipped schemes: {', '.join(known_schemes())}")
-        try:
-            text = path.read_text(encoding="utf-8")
-        except UnicodeDecodeError as cause:
-            raise SchemeError(f"{path}: not JSON, but something binary") from cause
-        return parse_scheme(text, where=str(path))
+        missing = f"no such scheme file; shipped schemes: {', '.join(known_schemes())}"
+        text = read_text(Path(name_or_path), SCHEME_BYTES, SchemeError, missing)
+        return parse_scheme(text, where=name_or_path)
     if name_or_path not in known_schemes():
         raise UnknownName("scheme", name_or_path, [*known_schemes(), "or the path of a .json file"])
     text = resources.files("lmk.schemes").joinpath(f"{name_or_path}.json").read_text(encoding="utf-8")
@@ -135,15 +131,16 @@ def parse_scheme(text: str, where: str) -> LandmarkScheme:
     "mirror", ingesting looks for symmetry in the points; an empty list says that there is none.  A contour of fewer
     than two different points is dropped: templates of drawing programs have them for single dots.
     """
-    try:
-        raw = json.loads(text)
-    except json.JSONDecodeError as cause:
-        raise SchemeError(f"{where}: not JSON ({cause})") from cause
+    raw = parse_json(text, where, SchemeError)
     if not isinstance(raw, dict) or not {"name", "points"} <= raw.keys():
         raise SchemeError(f'{where}: a scheme is an object with at least "name" and "points"')
     if unknown := raw.keys() - _KEYS:
         raise SchemeError(f"{where}: unknown key {sorted(unknown)[0]!r}; known: {', '.join(sorted(_KEYS))}")
+    if not isinstance(raw["name"], str | int | float):
+        raise SchemeError(f'{where}: "name" is text, not {raw["name"]!r:.40}')
     points = raw["points"]
+    if (len(points) if isinstance(points, list) else points if isinstance(points, int) else 0) > POINTS:
+        raise SchemeError(f'{where}: "points" are more than {POINTS:,}; no scheme has so many')
     if isinstance(points, int) and not isinstance(points, bool) and points > 0:
         names = tuple(f"p{k:0{len(str(points - 1))}d}" for k in range(points))
     elif isinstance(points, list) and points and all(isinstance(name, str) for name in points):

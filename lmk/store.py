@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -19,7 +19,7 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from lmk.annotations import COLUMNS, KEYS, OPTIONAL, AnnotationSet
+from lmk.annotations import COLUMNS, FAR, KEYS, OPTIONAL, SPLITS, AnnotationSet
 from lmk.columns import (
     OF_EITHER,
     OF_INSTANCE,
@@ -37,7 +37,9 @@ from lmk.errors import DataError, FormatError
 from lmk.files import alone as alone
 from lmk.files import remove as remove
 from lmk.files import replacing as replacing
+from lmk.limits import CELL_BYTES, SET_BYTES, SET_ROWS
 from lmk.names import check_names
+from lmk.reading import check_file, opened, parse_json, whole
 from lmk.scheme import LandmarkScheme, parse_scheme
 
 VERSION = 1
@@ -78,7 +80,7 @@ def digest_of(*parts: Any) -> str:
     total = hashlib.sha256()
     for part in parts:
         if isinstance(part, Path):
-            with part.open("rb") as file:
+            with opened(part, DataError) as file:
                 total.update(hashlib.file_digest(file, "sha256").digest())
         else:
             total.update(json.dumps(part, sort_keys=True).encode())
@@ -142,6 +144,13 @@ def _to_arrow(annotations: AnnotationSet, name: str, rows: slice, kind: pa.DataT
 
 def read_annotations(path: Path) -> AnnotationSet:
     """Read a set that `write_annotations` wrote."""
+    with whole(path, "changed by another program", FormatError):
+        annotations = _read(path)
+        _check_values(annotations, path)
+    return annotations
+
+
+def _read(path: Path) -> AnnotationSet:
     rows, scheme, provenance = read_header(path)
     pile = Pile(rows // scheme.size)
     # Strict about what is there; a damaged page surfaces as an ArrowException or an OSError.
@@ -154,6 +163,25 @@ def read_annotations(path: Path) -> AnnotationSet:
         row = instances[twice].iloc[0]
         raise _changed(path, f"{row['image']} instance {row['instance']} is there twice")
     return AnnotationSet(instances, values, scheme, provenance)
+
+
+def _check_values(annotations: AnnotationSet, path: Path) -> None:
+    """Refuse values that no writer of ours writes: nobody downstream expects them."""
+    visibility, points, boxes = annotations.column("visibility"), annotations.points, annotations.boxes
+    there, instances = np.isfinite(points).all(-1), annotations.instances
+    sizes = instances[["width", "height", "box_size"]].to_numpy(np.float64, na_value=np.nan)
+    wrong = {
+        "a visibility that is not 0, 1 or 2": (~np.isin(visibility, (0, 1, 2))).any(1),
+        "a labelled point without a position, or a position of none": (there != (visibility > 0)).any(1),
+        f"a position beyond {FAR:g} pixels": (np.abs(points) > FAR).any((1, 2)),
+        f"a split that is not {', '.join(SPLITS)}": ~instances["split"].isin(SPLITS).to_numpy(np.bool_),
+        "a box of which a part is missing": np.isfinite(boxes).any(1) & ~np.isfinite(boxes).all(1),
+        "a size that is not positive": (sizes <= 0).any(1) | np.isinf(sizes).any(1),
+    }
+    for what, rows in wrong.items():
+        if rows.any():
+            row = instances.iloc[int(np.argmax(rows))]
+            raise _changed(path, f"{row['image']} instance {row['instance']} has {what}")
 
 
 def _folded(part: pa.Table, size: int, path: Path) -> tuple[pd.DataFrame, dict[str, Values]]:
@@ -198,17 +226,14 @@ def _changed(path: Path, what: str) -> FormatError:
 
 def read_header(path: Path) -> tuple[int, LandmarkScheme, dict[str, Any]]:
     """The number of rows of a set, its scheme and its provenance, without its points."""
-    if not path.is_file():
-        raise DataError(f"{path}: no such annotation set; `lmk ingest` makes one")
-    with _whole(path), pq.ParquetFile(path) as file:
+    with _opened(path) as file:
         rows, metadata = file.metadata.num_rows, file.schema_arrow.metadata or {}
     if _KEY not in metadata:
         raise FormatError(f"{path}: a Parquet file, but not an annotation set of lmk; `lmk ingest` makes one")
-    try:
-        header = json.loads(metadata[_KEY])
+    damaged = "its description under the key lmk is damaged; make the set again"
+    with whole(path, damaged):
+        header = parse_json(metadata[_KEY], f"{path}: {damaged}")
         version, scheme, provenance = int(header["version"]), json.dumps(header["scheme"]), dict(header["provenance"])
-    except (ValueError, KeyError, TypeError) as cause:
-        raise FormatError(f"{path}: its description under the key lmk is damaged; make the set again") from cause
     if version > VERSION:
         raise FormatError(
             f"{path}: written by a newer lmk (version {version} of the file, this one reads {VERSION}); upgrade lmk"
@@ -218,9 +243,9 @@ def read_header(path: Path) -> tuple[int, LandmarkScheme, dict[str, Any]]:
 
 def read_parts(path: Path, rows: int, columns: list[str] | None = None, encoded: bool = False) -> Iterator[pa.Table]:
     """The table of a set, so many rows at a time; text that is encoded comes as dictionaries."""
-    with _whole(path):
-        texts = [field.name for field in pq.read_schema(path) if field.type == pa.string()] if encoded else []
-    with _whole(path), pq.ParquetFile(path, read_dictionary=texts) as file:
+    with _opened(path) as file:
+        texts = [field.name for field in file.schema_arrow if field.type == pa.string()] if encoded else []
+    with _opened(path, texts) as file:
         kept: list[pa.RecordBatch] = []
         for batch in file.iter_batches(batch_size=rows, columns=columns):
             kept.append(batch)
@@ -239,8 +264,15 @@ def _named(table: pa.Table) -> pa.Table:
 
 
 @contextmanager
-def _whole(path: Path) -> Iterator[None]:
-    try:
-        yield
-    except (pa.ArrowException, OSError, ValueError) as cause:
-        raise FormatError(f"{path}: not a whole Parquet file ({' '.join(str(cause).split())[:120]})") from cause
+def _opened(path: Path, dictionaries: Sequence[str] = ()) -> Iterator[pq.ParquetFile]:
+    """A Parquet file that is not made to unpack into more than its rows are worth."""
+    check_file(path, SET_BYTES, DataError, "no such annotation set; `lmk ingest` makes one")
+    with whole(path, "not a whole Parquet file"), pq.ParquetFile(path, read_dictionary=list(dictionaries)) as file:
+        told = file.metadata
+        unpacked = sum(told.row_group(group).total_byte_size for group in range(told.num_row_groups))
+        if told.num_rows > SET_ROWS or unpacked > CELL_BYTES * (told.num_rows + 1000):
+            raise FormatError(
+                f"{path}: says that it has {told.num_rows:,} rows in {unpacked:,} bytes; at most {SET_ROWS:,} rows of "
+                f"{CELL_BYTES} bytes are read"
+            )
+        yield file

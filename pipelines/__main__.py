@@ -8,7 +8,6 @@ from __future__ import annotations
 import argparse
 import importlib
 import inspect
-import json
 import sys
 from collections.abc import Callable
 from typing import Any
@@ -17,6 +16,8 @@ from lmk.config import load_params
 from lmk.console import run_cleanly
 from lmk.errors import DataError, UnknownName
 from lmk.evaluation import ALWAYS, check_normaliser
+from lmk.limits import JSON_BYTES
+from lmk.reading import read_json
 from lmk.scheme import load_scheme
 from pipelines.deps import STAGES
 from pipelines.paths import PARAMS, Paths
@@ -58,18 +59,17 @@ def show_results() -> None:
     """Print what the last run found, and where the report is."""
     from lmk.audit.log import format_log, log_rows
     from lmk.evaluation import format_metrics
-    from lmk.records import LABELS, Metrics
+    from lmk.records import LABELS, read_metrics
 
     paths = Paths()
     if not paths.metrics.is_file():
         raise DataError(f"{paths.metrics}: no results yet; `dvc repro` makes them")
-    found = json.loads(paths.metrics.read_text(encoding="utf-8"))
-    if not found:  # see docs/decisions/0012
+    if not read_json(paths.metrics, JSON_BYTES, DataError):  # see docs/decisions/0012
         raise DataError(
             f"{paths.metrics}: empty, because a gate of the audit was broken: {paths.report} says which; "
             "`dvc repro` builds on these labels all the same"
         )
-    metrics = Metrics.of(found)
+    metrics = read_metrics(paths.metrics)
     if metrics.names(LABELS):
         print(format_metrics(metrics))
     else:  # nobody knows the truth: show what moved

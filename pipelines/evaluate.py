@@ -16,7 +16,7 @@ from lmk.crops import crops_of
 from lmk.evaluation import aligned_with, ced_rows, label_metrics, measure_network
 from lmk.images import image_root
 from lmk.inference import predict
-from lmk.models.store import CURVE, load_model
+from lmk.models.store import load_model, read_curve
 from lmk.names import Folder
 from lmk.records import ALL, DETECTOR, DOWNSTREAM, HUMAN, LABELS, MEASURED_ON, SOUND, Metrics, Subject
 from lmk.store import write_csv, write_json
@@ -70,7 +70,7 @@ def _predict(folder: Path, human: AnnotationSet, images: Folder, cache: Path) ->
 
 
 def _curve(name: str, folder: Path) -> pd.DataFrame:
-    return pd.read_csv(folder / CURVE).assign(model=name)
+    return read_curve(folder).assign(model=name)
 
 
 def _label_rows(metrics: Metrics, names: list[str]) -> pd.DataFrame:

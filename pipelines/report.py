@@ -2,18 +2,15 @@
 
 from __future__ import annotations
 
-import json
-
-from lmk.audit.results import Audit
+from lmk.audit.results import read_audit
 from lmk.config import AuditParams, DataParams, RefineParams
 from lmk.images import image_root
-from lmk.records import Metrics
+from lmk.records import read_metrics
 from lmk.report.page import write_report
 from pipelines.paths import Paths
 
 
 def report(audit: AuditParams, data: DataParams, refine: RefineParams, paths: Paths) -> None:
     """Write artifacts/report/index.html."""
-    metrics, found = (json.loads(path.read_text(encoding="utf-8")) for path in (paths.metrics, paths.audit))
-    images = image_root(data.folder)
-    write_report(paths, refine.chain(), Audit.of(found), images, Metrics.of(metrics), audit.seconds)
+    metrics, found = read_metrics(paths.metrics), read_audit(paths.audit)
+    write_report(paths, refine.chain(), found, image_root(data.folder), metrics, audit.seconds)

@@ -18,6 +18,8 @@ ROOMS = [
     [
         "lmk",
         "lmk.errors",
+        "lmk.limits",
+        "lmk.reading",
         "lmk.registry",
         "lmk.console",
         "lmk.schemes",
@@ -28,7 +30,7 @@ ROOMS = [
     ["lmk.kernels"],
     ["lmk.scheme", "lmk.config", "lmk.columns", "lmk.files", "lmk.names"],
     ["lmk.annotations"],
-    ["lmk.store", "lmk.images"],
+    ["lmk.store", "lmk.images", "lmk.image_header"],
     ["lmk.formats", "lmk.workspace", "lmk.crops", "lmk.constants"],
     ["lmk.models", "lmk.ingest", "lmk.synth", "lmk.truth", "lmk.checks", "lmk.verdict_page", "lmk.validation"],
     ["lmk.inference"],

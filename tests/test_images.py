@@ -75,14 +75,14 @@ def test_a_crop_that_shrinks_much_is_averaged_and_stays_in_place():
     assert cut[4:-4, 4:-4, 2].std() < 2  # the checkerboard is gone, not aliased
 
 
-def test_a_header_that_asks_for_more_pixels_than_opencv_takes_is_one_line(tmp_path):
+def test_a_header_that_asks_for_too_many_pixels_is_one_line_before_anything_is_decoded(tmp_path):
     whole = bytearray(save(tmp_path / "a.png", ramp()).read_bytes())
     # The first chunk of a PNG says width and height, and then a checksum of itself.
     whole[16:24] = struct.pack(">II", 60_000, 60_000)
     whole[29:33] = struct.pack(">I", zlib.crc32(whole[12:29]))
     (tmp_path / "huge.png").write_bytes(whole)
 
-    with pytest.raises(ImageError, match=r"huge\.png: .*(refuses to decode|not an image)") as error:
+    with pytest.raises(ImageError, match=r"huge\.png: 60,000 x 60,000 pixels; more than") as error:
         read_image(tmp_path / "huge.png")
 
     assert "\n" not in str(error.value)

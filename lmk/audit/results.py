@@ -5,10 +5,16 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, fields
 from itertools import pairwise
+from pathlib import Path
 from typing import Any, Self
 
+from pydantic import TypeAdapter
+
+from lmk.errors import DataError
 from lmk.history.findings import Finding
 from lmk.history.gates import Verdict
+from lmk.limits import JSON_BYTES
+from lmk.reading import read_json, whole
 
 
 @dataclass(frozen=True)
@@ -121,6 +127,13 @@ class Audit:
             by and Parts(by["part"], tuple(Numbers.of(row) for row in by["rows"])),
             None if gates is None else tuple(Verdict.of(row) for row in gates),
         )
+
+
+def read_audit(path: Path) -> Audit:
+    """What an audit.json says."""
+    with whole(path, "not what an audit writes; run `lmk audit`, or make it again", DataError):
+        found = Audit.of(read_json(path, JSON_BYTES, DataError))
+        return TypeAdapter(Audit).validate_python(asdict(found))
 
 
 def _dicts(rows: Sequence[Any]) -> list[dict[str, Any]]:

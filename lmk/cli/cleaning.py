@@ -56,13 +56,13 @@ def clean(
     again after an interruption and it goes on.
     """
     from lmk.audit.log import format_log, log_rows
-    from lmk.audit.results import Audit
+    from lmk.audit.results import read_audit
     from lmk.clean import clean
     from lmk.report.summary import in_words, summarise
 
     params = load(profile, settings, root=str(source), format=form, scheme=scheme)
     paths, names = clean(source, params, out), params.refine.chain()
-    found = Audit.of(json.loads(paths.audit.read_text(encoding="utf-8")))
+    found = read_audit(paths.audit)
     print(format_log(log_rows(paths, names)), end="\n\n")
     print(in_words(summarise(paths, names, found, params.data.format)))
 

@@ -4,11 +4,13 @@ from lmk.config.base import (
     AnyHeatmapNetwork,
     AnyNetwork,
     AnyRefiner,
+    Count,
     Extent,
     Fraction,
     HeatmapParams,
     Name,
     NetworkParams,
+    Rate,
     RefinerParams,
     Section,
 )
@@ -28,8 +30,8 @@ from lmk.config.sections import (
 )
 
 __all__ = [
-    "AlternationParams", "AnyHeatmapNetwork", "AnyNetwork", "AnyRefiner", "AuditParams", "AugmentationParams",
+    "AlternationParams", "AnyHeatmapNetwork", "AnyNetwork", "AnyRefiner", "AuditParams", "AugmentationParams", "Count",
     "DataParams", "DownstreamParams", "EvaluationParams", "Extent", "Fraction", "HeatmapParams", "Iteration",
-    "Name", "NetworkParams", "Params", "RefineParams", "RefinerParams", "Section", "TrainingParams",
+    "Name", "NetworkParams", "Params", "Rate", "RefineParams", "RefinerParams", "Section", "TrainingParams",
     "ValidationParams", "default_profile", "known_profiles", "load_params", "parse_section", "profile_path",
 ]  # fmt: skip

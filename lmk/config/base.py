@@ -8,11 +8,14 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PositiveInt,
 from pydantic_core import PydanticCustomError
 
 from lmk.errors import ConfigError, UnknownName
+from lmk.limits import COUNT, HEATMAP_SIGMA, INPUT_SIZE, RATE
 from lmk.registry import NETWORKS, REFINERS, Entry, entry
 
 Name = Annotated[str, Field(pattern=r"^[A-Za-z][A-Za-z0-9_-]*$")]
 Extent = Annotated[float, Field(gt=0, le=128)]  # half of a 256-pixel heatmap: more is not a neighbourhood
 Fraction = Annotated[float, Field(ge=0, lt=1)]
+Count = Annotated[int, Field(gt=0, le=COUNT)]
+Rate = Annotated[float, Field(gt=0, le=RATE)]
 INSIDE = "inside"  # the type of a mistake inside a section that is chosen by its kind
 
 
@@ -52,9 +55,9 @@ class NetworkParams(Section):
 class HeatmapParams(NetworkParams):
     """What the parameters of a network that draws heatmaps have."""
 
-    input_size: PositiveInt  # pixels of the square crop
+    input_size: Annotated[int, Field(gt=0, le=INPUT_SIZE)]  # pixels of the square crop
     heatmap_size: PositiveInt
-    sigma: Annotated[float, Field(gt=0)]  # of the training target, pixels of a 256-pixel heatmap
+    sigma: Annotated[float, Field(gt=0, le=HEATMAP_SIGMA)]  # of the training target, pixels of a 256-pixel heatmap
 
 
 class RefinerParams(Section):

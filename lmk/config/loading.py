@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
 from importlib import resources
 from pathlib import Path
 from typing import Any, TypeVar, get_args
 
-import yaml
 from pydantic import ValidationError
 
 from lmk.config.base import Section, first_mistake
 from lmk.config.sections import Params
+from lmk.config.yaml_text import parse_yaml
 from lmk.errors import ConfigError, UnknownName
+from lmk.limits import PARAMETER_BYTES
+from lmk.reading import read_text
 
 _SEARCH = "of a refiner of kind align"
 # What an older lmk called it, and what it is called now; the longest names first.
@@ -29,15 +30,6 @@ RENAMED = {
 }  # fmt: skip
 
 NAMED = ("audit.gates", "downstream.models", "refine.schedule", "refiners")  # mappings from which null takes a name out
-
-
-class _Loader(yaml.SafeLoader):
-    """YAML as DVC reads it: 1e-3 is a number, not a word."""
-
-
-_Loader.add_implicit_resolver(
-    "tag:yaml.org,2002:float", re.compile(r"^[-+]?\d+(?:\.\d*)?[eE][-+]?\d+$"), list("-+0123456789")
-)
 
 AnySection = TypeVar("AnySection", bound=Section)
 
@@ -62,13 +54,8 @@ def default_profile() -> Path:
 
 def load_params(path: Path, settings: Sequence[str] = ()) -> Params:
     """Read a parameter file and apply `section.field=value` settings to it."""
-    try:
-        raw = yaml.load(path.read_text(encoding="utf-8"), Loader=_Loader)  # noqa: S506 (a SafeLoader)
-    except FileNotFoundError as cause:
-        shipped = ", ".join(known_profiles())
-        raise ConfigError(f"{path}: no such parameter file; shipped profiles: {shipped}") from cause
-    except (OSError, UnicodeDecodeError, yaml.YAMLError) as cause:
-        raise ConfigError(f"{path}: cannot be read as YAML ({_one_line(cause)})") from cause
+    missing = f"no such parameter file; shipped profiles: {', '.join(known_profiles())}"
+    raw = parse_yaml(read_text(path, PARAMETER_BYTES, ConfigError, missing), str(path), "cannot be read as YAML")
     if not isinstance(raw, dict):
         raise ConfigError(f"{path}: a parameter file is a mapping of sections, not {raw!r:.40}")
     _check_renamed(raw, str(path))
@@ -123,10 +110,7 @@ def _apply(raw: dict[str, Any], setting: str) -> None:
     for old, new in RENAMED.items():
         if path == old or path.startswith(f"{old}."):
             raise ConfigError(f"--set {setting}: {old} is now {new}; see docs/parameters.md")
-    try:
-        value = yaml.load(text, Loader=_Loader)  # noqa: S506 (a SafeLoader)
-    except yaml.YAMLError as cause:
-        raise ConfigError(f"--set {setting}: the value is not YAML ({_one_line(cause)})") from cause
+    value = parse_yaml(text, f"--set {setting}", "the value is not YAML")
     place = raw
     for parent in parents:
         if not isinstance(place.get(parent), dict):
@@ -137,7 +121,3 @@ def _apply(raw: dict[str, Any], setting: str) -> None:
         place.pop(last, None)
     else:
         place[last] = value
-
-
-def _one_line(error: Exception) -> str:
-    return " ".join(str(error).split())

@@ -12,9 +12,10 @@ import re
 from pathlib import Path
 from typing import Annotated, Literal
 
-from pydantic import Field, NonNegativeFloat, NonNegativeInt, PositiveFloat, PositiveInt, model_validator
+from pydantic import Field, model_validator
 
-from lmk.config.base import AnyHeatmapNetwork, AnyNetwork, AnyRefiner, Fraction, Name, Section
+from lmk.config.base import AnyHeatmapNetwork, AnyNetwork, AnyRefiner, Count, Fraction, Name, Rate, Section
+from lmk.limits import BATCH, COUNT, LARGEST_BOX, OUTSIDE, PERCENT, RATE, SEED, SMALLEST_BOX, TURN
 from lmk.names import Folder, Links
 from lmk.registry import REFINERS
 
@@ -27,7 +28,9 @@ class DataParams(Section):
     scheme: str  # a shipped scheme, or the path of a scheme's JSON file
     truth: str | None  # long CSV of exact positions, for rendered images; only `evaluate` reads it
     links: Links  # that lead out of the folder: `refuse` them, or `follow` them, if you trust whoever made it
-    box_scale: PositiveFloat  # side of the network's crop / longer side of the human points' bounds
+    box_scale: Annotated[
+        float, Field(ge=SMALLEST_BOX, le=LARGEST_BOX)
+    ]  # side of the network's crop / longer side of the human points' bounds
 
     @property
     def folder(self) -> Folder:
@@ -38,28 +41,28 @@ class DataParams(Section):
 class TrainingParams(Section):
     """One loop trains every network."""
 
-    seed: NonNegativeInt
-    images: PositiveInt  # budget: images seen, counted with repetition
-    epochs: PositiveInt  # maximum passes over each image; small sets, and their noise, are memorised quickly
+    seed: Annotated[int, Field(ge=0, le=SEED)]
+    images: Count  # budget: images seen, counted with repetition
+    epochs: Count  # maximum passes over each image; small sets, and their noise, are memorised quickly
     memorised: Annotated[float, Field(gt=0, lt=1)]  # share of the labels' noise that a network may memorise; larger
     # trains longer after each search
     held_out: Fraction  # share of the labelled points that is not learnt, to measure what networks memorise
-    batch: PositiveInt
+    batch: Annotated[int, Field(gt=0, le=BATCH)]
     optimiser: Literal["adamw", "rmsprop"]
-    learning_rate: PositiveFloat
-    weight_decay: NonNegativeFloat
+    learning_rate: Rate
+    weight_decay: Annotated[float, Field(ge=0, le=RATE)]
     schedule: Literal["cosine", "step"]
     step_at: list[Fraction]  # `step`: shares of the budget after which the rate is multiplied …
     step_factor: Annotated[float, Field(gt=0, le=1)]  # … by this
     averaging: Fraction  # decay of the averaged weights; 0 keeps the last ones
-    patience: PositiveInt | None  # stop after so many looks at `val` without gain; null never stops early
-    look_every: PositiveInt  # images between two looks at `val`, and between two checkpoints
+    patience: Count | None  # stop after so many looks at `val` without gain; null never stops early
+    look_every: Count  # images between two looks at `val`, and between two checkpoints
 
 
 class AugmentationParams(Section):
     """What is done to every training image, drawn afresh each time."""
 
-    rotation: NonNegativeFloat  # standard deviation, degrees
+    rotation: Annotated[float, Field(ge=0, le=TURN)]  # standard deviation, degrees
     scale: Fraction  # standard deviation of the relative size
     shift: Fraction  # standard deviation, relative to the crop
     flip: bool  # mirror half of the images, where the scheme has mirror pairs
@@ -81,8 +84,8 @@ class Iteration(Section):
 
     prev: Name
     refiner: Name  # one of the section `refiners`
-    images: NonNegativeInt  # training budget after the search; 0 keeps the network as it is
-    learning_rate: PositiveFloat
+    images: Annotated[int, Field(ge=0, le=COUNT)]  # training budget after the search; 0 keeps the network as it is
+    learning_rate: Rate
 
 
 class RefineParams(Section):
@@ -117,8 +120,8 @@ class RefineParams(Section):
 class DownstreamParams(Section):
     """Models trained from scratch on human and on refined labels, to see whether cleaning pays."""
 
-    images: PositiveInt
-    learning_rate: PositiveFloat
+    images: Count
+    learning_rate: Rate
     models: dict[Name, AnyNetwork]
 
     @model_validator(mode="after")
@@ -141,13 +144,15 @@ class EvaluationParams(Section):
     """How errors are stated."""
 
     normaliser: str  # of the scheme, or `box` (the side of the human points' bounds), or `image` (its width)
-    failure: PositiveFloat  # an error above this, in % of the normaliser, is a failure; the AUC ends there
+    failure: Annotated[
+        float, Field(gt=0, le=PERCENT)
+    ]  # an error above this, in % of the normaliser, is a failure; the AUC ends there
 
 
 class ValidationParams(Section):
     """What a set of annotations must fulfil."""
 
-    outside: NonNegativeFloat  # how far a point may lie outside its image, relative to its box
+    outside: Annotated[float, Field(ge=0, le=OUTSIDE)]  # how far a point may lie outside its image, relative to its box
 
 
 class AuditParams(Section):

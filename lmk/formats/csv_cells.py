@@ -70,7 +70,7 @@ def _changed(
         row = changes.keys.get((image.replace("\\", "/"), _whole(instance)))
         number = _whole(numbers.get(landmark, landmark))
         found = _position(record, cells, place)
-    except (KeyError, ValueError) as cause:
+    except (KeyError, ValueError, OverflowError) as cause:
         raise FormatError(f"{place}: not a row of a point; was it edited since it was read?") from cause
     if row is None:
         return record

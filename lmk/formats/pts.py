@@ -26,21 +26,21 @@ from lmk.formats.changes import Changes, in_style_of
 from lmk.formats.pixels import Origin, Points, from_ours, text_of, to_ours
 from lmk.formats.source import Source
 from lmk.images import SUFFIXES
+from lmk.limits import LABEL_BYTES, LIST_BYTES
 from lmk.scheme import LandmarkScheme
 from lmk.store import replacing
 
 ANNOTATORS = "annotators.csv"
 ORIGIN: Origin = "one"
-_LIMIT, _LIST_LIMIT = 1 << 22, 1 << 30  # bytes of one .pts file, and of the list of annotators
 _WANTED = "expected `n_points: K`, then K lines `x y` between braces"
 _FOLDER = "format pts reads a folder of images with .pts files beside them"
-_WHOLE = re.compile(r"\s*(?:version:\s*\S+\s*)?n_points:\s*(\d+)\s*\{([^{}]*)\}\s*")
+_WHOLE = re.compile(r"\s*(?:version:\s*\S+\s*)?n_points:\s*([0-9]{1,9})\s*\{([^{}]*)\}\s*")
 _LOOKED_AT = 10_000  # names that are enough to say whether a folder is of this format
 
 
 def read_pts(path: Path) -> Points:
     """Return the points of one `.pts` file as (K, 2), in our convention."""
-    return to_ours(_parse(Source(path.parent).text(path, _LIMIT), path), ORIGIN)
+    return to_ours(_parse(Source(path.parent).text(path, LABEL_BYTES), path), ORIGIN)
 
 
 def write_pts(path: Path, points: Points, decimals: int) -> None:
@@ -105,7 +105,7 @@ def _parts(source: Source, scheme: LandmarkScheme, with_images: bool, losses: Lo
         some = files[start : start + step]
         points, images = [], []
         for file in some:
-            points.append(_parse(source.text(file, _LIMIT), file))
+            points.append(_parse(source.text(file, LABEL_BYTES), file))
             if len(points[-1]) != scheme.size:
                 raise SchemeError(f"{file}: {len(points[-1])} points, but scheme {scheme.name} has {scheme.size}")
             images.append(_image_of(file, beside, source, with_images))
@@ -173,11 +173,11 @@ def _split_in(name: str) -> str | None:
 def _read_annotators(source: Source) -> dict[str, str | None] | None:
     """Annotator by image; by its name without an ending as well, for labels without images."""
     path = source.path / ANNOTATORS
-    if not path.is_file():
+    if not os.path.lexists(path):
         return None
     source.check(path)
     try:
-        rows = [row for row in csv.reader(io.StringIO(source.text(path, _LIST_LIMIT), newline="")) if row]
+        rows = [row for row in csv.reader(io.StringIO(source.text(path, LIST_BYTES), newline="")) if row]
     except csv.Error as cause:
         raise FormatError(f"{path}: not a CSV file with the header image,annotator") from cause
     if not rows or rows[0] != ["image", "annotator"]:
@@ -255,15 +255,15 @@ def _write_back(source: Source, changes: Changes, target: Path) -> None:
     _check_new(target)
     rows = {_stem(image): row for (image, instance), row in changes.keys.items() if instance == 0}
     files, _ = _label_files(source)
-    if (source.path / ANNOTATORS).is_file():
+    if os.path.lexists(source.path / ANNOTATORS):
         files.append(source.path / ANNOTATORS)
     with replacing(target) as temporary:
         temporary.mkdir()
         for file in files:
-            data, name = source.data(file, _LIST_LIMIT), source.name(file)
+            data, name = source.data(file, LIST_BYTES), source.name(file)
             row = rows.get(name[: -len(file.suffix)])
             if row is not None and file.suffix.lower() == ".pts":
-                data = _changed(data, source.text(file, _LIMIT), changes, row, file)
+                data = _changed(data, source.text(file, LABEL_BYTES), changes, row, file)
             (temporary / name).parent.mkdir(parents=True, exist_ok=True)
             (temporary / name).write_bytes(data)
         changes.check_all_seen(str(source.path))

@@ -13,14 +13,13 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from stat import S_ISREG
 from typing import BinaryIO, TextIO
 
-from lmk.errors import DataError, FormatError
+from lmk.errors import DataError, FormatError, LmkError
 from lmk.names import Folder, Links
+from lmk.reading import opened, read_bytes
 
 HEAD = 1 << 16  # bytes that decide of which format a file is
-_MIB = 1 << 20
 _UNPRINTABLE = re.compile(r"[\x00-\x1f\x7f\ud800-\udfff]")  # Python keeps bytes that are no UTF-8 as surrogates
 _OTHER_UNICODE = (codecs.BOM_UTF32_LE, codecs.BOM_UTF32_BE, codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
 
@@ -75,17 +74,7 @@ class Source:
 
     def data(self, file: Path, limit: int) -> bytes:
         """All bytes of a file of at most `limit` bytes."""
-        _check_regular(file)
-        try:
-            with file.open("rb") as stream:
-                data = stream.read(limit + 1)
-        except OSError as cause:
-            raise FormatError(f"{file}: cannot be read ({cause.strerror})") from cause
-        if len(data) > limit:
-            raise FormatError(
-                f"{file}: larger than {limit / _MIB:g} MiB, more than any such file; is it something else?"
-            )
-        return data
+        return read_bytes(file, limit)
 
     def text(self, file: Path, limit: int) -> str:
         """The text of a file of at most `limit` bytes, line ends as they are, without a byte order mark."""
@@ -99,12 +88,8 @@ class Source:
     @contextmanager
     def open_bytes(self, file: Path) -> Iterator[BinaryIO]:
         """A file of any size."""
-        _check_regular(file)
-        try:
-            with file.open("rb") as stream:
-                yield stream
-        except OSError as cause:
-            raise FormatError(f"{file}: cannot be read ({cause.strerror})") from cause
+        with opened(file) as stream:
+            yield stream
 
     @contextmanager
     def open_text(self, file: Path) -> Iterator[TextIO]:
@@ -122,11 +107,9 @@ class Source:
 def head(path: Path) -> bytes:
     """The first bytes of a file, for `sniff`; none of what is no readable file."""
     try:
-        if not S_ISREG(path.stat().st_mode):
-            return b""
-        with path.open("rb") as stream:
+        with opened(path) as stream:
             return stream.read(HEAD)
-    except (OSError, ValueError):
+    except LmkError:
         return b""
 
 
@@ -137,16 +120,6 @@ def _entries(folder: Path) -> list[tuple[Path, bool, bool]]:
             return sorted((folder / entry.name, entry.is_dir(), entry.is_symlink()) for entry in entries)
     except OSError as cause:
         raise DataError(f"{folder}: cannot be read ({cause.strerror})") from cause
-
-
-def _check_regular(file: Path) -> None:
-    """Refuse what never ends or waits for somebody: devices, pipes, sockets."""
-    try:
-        regular = S_ISREG(file.stat().st_mode)
-    except OSError as cause:
-        raise FormatError(f"{file}: cannot be read ({cause.strerror})") from cause
-    if not regular:
-        raise FormatError(f"{file}: not a regular file")
 
 
 def _check_encoding(file: Path, data: bytes) -> None:

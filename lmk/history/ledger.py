@@ -10,6 +10,7 @@ Nothing that an iteration wrote is ever changed.
 from __future__ import annotations
 
 import os
+import re
 import uuid
 from collections.abc import Iterable
 from dataclasses import replace
@@ -21,8 +22,10 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
-from lmk.annotations import KEYS, AnnotationSet
+from lmk.annotations import FAR, KEYS, AnnotationSet
 from lmk.errors import DataError, FormatError
+from lmk.limits import SET_BYTES
+from lmk.reading import check_file, whole
 from lmk.store import digest_of
 
 ACTIONS = ("accept", "revert")
@@ -38,6 +41,8 @@ SCHEMA = pa.schema(
         ("why", pa.string()),
     ]
 )
+_NEEDED = ("image", "instance", "landmark", "action", "x", "y")
+_NUMBER = re.compile(r"[0-9]{1,18}")
 _DIGITS = 6  # of a file's number
 
 
@@ -73,7 +78,7 @@ def record(decisions: Path, iteration: str, rows: pd.DataFrame) -> Path:
 
 def files(decisions: Path, before: str | None = None) -> list[Path]:
     """The files of all decisions, earlier ones first; only those on iterations before one, if it is named."""
-    found = [path for path in decisions.glob("i[0-9][0-9]/*.parquet") if path.stem.isdigit()]
+    found = [path for path in decisions.glob("i[0-9][0-9]/*.parquet") if _NUMBER.fullmatch(path.stem)]
     # Two writers in two folders may have taken the same number at the same moment: the later iteration speaks last.
     chosen = [path for path in found if before is None or path.parent.name < before]
     return sorted(chosen, key=lambda path: (_number(path), path.parent.name))
@@ -91,13 +96,16 @@ def read(decisions: Path, before: str | None = None) -> pd.DataFrame:
 def _read(paths: Iterable[Path]) -> pd.DataFrame:
     tables = []
     for path in paths:
-        try:
-            found = pq.read_table(path)
-            table = found.select(SCHEMA.names).cast(SCHEMA).to_pandas()
-        except (pa.ArrowException, OSError, ValueError, KeyError) as cause:
-            raise FormatError(f"{path}: not a file of decisions ({' '.join(str(cause).split())[:100]})") from cause
-        if not table["action"].isin(ACTIONS).all() or not np.isfinite(table[["x", "y"]].to_numpy(np.float64)).all():
-            raise FormatError(f"{path}: not a file of decisions: each is {' or '.join(ACTIONS)}, and has a position")
+        check_file(path, SET_BYTES)
+        with whole(path, "not a file of decisions"), pq.ParquetFile(path) as file:
+            found = file.read().select(SCHEMA.names).cast(SCHEMA)
+            table = found.to_pandas()
+            if any(found[name].null_count for name in _NEEDED):
+                raise FormatError(f"{path}: not a file of decisions: {', '.join(_NEEDED)} are there for each")
+            if not table["action"].isin(ACTIONS).all() or not (table[["x", "y"]].abs() <= FAR).all(axis=None):
+                raise FormatError(
+                    f"{path}: not a file of decisions: each is {' or '.join(ACTIONS)}, and has a position"
+                )
         tables.append(table.assign(iteration=path.parent.name, number=_number(path)))
     return pd.concat(tables, ignore_index=True) if tables else nothing()
 

@@ -6,14 +6,15 @@ its maps are large.  Heatmaps larger than that are drawn by a small head that ta
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Annotated, Literal
 
 import torch
-from pydantic import PositiveInt, model_validator
+from pydantic import Field, model_validator
 from torch import Tensor, nn
 from torch.nn import functional
 
 from lmk.config import HeatmapParams
+from lmk.limits import DEPTH, STACKS, WIDTH
 from lmk.models.base import Batch, HeatmapDetector
 from lmk.models.blocks import Block, Head, Hourglass
 from lmk.models.heatmaps import LOSSES
@@ -23,9 +24,9 @@ class HourglassParams(HeatmapParams):
     """A stack of hourglasses that draws one heatmap per point."""
 
     kind: Literal["hourglass"]
-    stacks: PositiveInt
-    width: PositiveInt  # channels
-    depth: PositiveInt  # halvings inside one hourglass
+    stacks: Annotated[int, Field(gt=0, le=STACKS)]
+    width: Annotated[int, Field(gt=0, le=WIDTH)]  # channels
+    depth: Annotated[int, Field(gt=0, le=DEPTH)]  # halvings inside one hourglass
     loss: Literal["cross_entropy", "chi_square", "star"]  # of heatmaps; chi_square is Eq. 9, star is STAR's (CVPR 2023)
 
     @model_validator(mode="after")

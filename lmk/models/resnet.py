@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from typing import Annotated, Literal
 
-from pydantic import Field, PositiveInt
+from pydantic import Field
 from torch import Tensor, nn
 
 from lmk.config import NetworkParams
+from lmk.limits import DEPTH, INPUT_SIZE, WIDTH
 from lmk.models.base import Batch, Detector, Prediction, mean_distance, mirrored_mean
 from lmk.models.blocks import Block
 
@@ -16,9 +17,9 @@ class ResNetParams(NetworkParams):
     """A ResNet that regresses the coordinates: "Reg" of the paper's Table 7."""
 
     kind: Literal["resnet"]
-    width: PositiveInt  # channels of the first stage, doubled at every further one
-    depth: PositiveInt  # residual blocks a stage
-    input_size: Annotated[int, Field(gt=0, multiple_of=32)]
+    width: Annotated[int, Field(gt=0, le=WIDTH)]  # channels of the first stage, doubled at every further one
+    depth: Annotated[int, Field(gt=0, le=DEPTH)]  # residual blocks a stage
+    input_size: Annotated[int, Field(gt=0, le=INPUT_SIZE, multiple_of=32)]
 
 
 class ResNetRegressor(Detector):

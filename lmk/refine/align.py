@@ -6,11 +6,12 @@ from typing import Annotated, Literal
 
 import numpy as np
 import torch
-from pydantic import Field, NonNegativeFloat
+from pydantic import Field, model_validator
 from torch import Tensor
 
 from lmk.config import Extent, RefinerParams
 from lmk.kernels.search import Found, search
+from lmk.limits import CANDIDATES, PRIOR
 from lmk.refine.base import Observed, Refiner, of_present
 
 PEAK = 0.1  # least height of a heatmap relative to a perfect one; noise three times sigma still leaves 0.3
@@ -28,9 +29,17 @@ class AlignParams(RefinerParams):
     window: Extent  # full width of the search, pixels of a 256-pixel heatmap
     template: Extent  # full width of the Gaussian that the heatmap is compared with, the same
     step: Extent  # distance between candidates, the same; the best is refined by a parabola
-    prior_weight: NonNegativeFloat  # lambda = sigma2^2 / sigma1^2; larger keeps labels closer to the observation
+    prior_weight: Annotated[
+        float, Field(ge=0, le=PRIOR)
+    ]  # lambda = sigma2^2 / sigma1^2; larger keeps labels closer to the observation
     floor: Annotated[float, Field(gt=0, lt=1)]  # least value of each 1-D profile of the template, for the division
     observation: Literal["updated", "human"]  # where the search starts: the last refined label, or the human one
+
+    @model_validator(mode="after")
+    def _is_searched_in_time(self) -> AlignParams:
+        if self.window + self.template > CANDIDATES * self.step:
+            raise ValueError(f"step: window and template together are wider than {CANDIDATES} steps of {self.step:g}")
+        return self
 
 
 class KeepParams(RefinerParams):

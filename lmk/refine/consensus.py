@@ -27,6 +27,7 @@ from lmk.kernels.frames import axes, join, split
 from lmk.kernels.search import Found
 from lmk.kernels.suspicion import DOUBT, REASONS, Suspicion, suspect
 from lmk.kernels.trust import Trust, judge_the_detector
+from lmk.limits import VIEWS
 from lmk.models.base import HeatmapDetector
 from lmk.refine.align import LOOKED_AT, look
 from lmk.refine.base import Agreement, Observed, Refiner, Tell
@@ -46,7 +47,7 @@ class ConsensusParams(RefinerParams):
     }  # fmt: skip
 
     kind: Literal["consensus"]
-    views: Annotated[int, Field(ge=4)]  # of each image; more give a better mean and variance, and take longer
+    views: Annotated[int, Field(ge=4, le=VIEWS)]  # of each image; more give a better mean and variance, and take longer
 
 
 def agree(

@@ -31,7 +31,8 @@ from lmk.errors import DataError, LmkError
 from lmk.history import ledger
 from lmk.inference import keep_memory
 from lmk.kernels.suspicion import DOUBT
-from lmk.models.store import CURVE, load_model, model_digest
+from lmk.limits import COUNT
+from lmk.models.store import load_model, model_digest, read_curve
 from lmk.names import AnyFolder
 from lmk.provenance import Provenance
 from lmk.refine.labels import Search, refine_labels, refiner_of
@@ -151,13 +152,13 @@ def next_training(training: TrainingParams, iteration: Iteration, epochs: float,
         memorised: the share of the labels' noise that its network has memorised.
     """
     stretch = min(training.memorised / max(memorised, 1e-6), MOST_STRETCH)
-    most = np.clip(epochs * stretch, FEWEST * training.epochs, MOST * training.epochs)
+    most = np.clip(epochs * stretch, FEWEST * training.epochs, min(MOST * training.epochs, COUNT))
     return training.changed(images=iteration.images, learning_rate=iteration.learning_rate, epochs=max(1, round(most)))
 
 
 def _epochs_of(model: Path, annotations: AnnotationSet) -> float:
     """Passes over each image in a network's last training."""
-    images = pd.read_csv(model / CURVE)["images"].max()
+    images = read_curve(model)["images"].max()
     return float(np.nan_to_num(images) / annotations.in_split("train").sum())
 
 

@@ -9,8 +9,11 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from lmk.errors import LmkError
+from lmk.errors import DataError, LmkError
 from lmk.formats.pts import read_pts
+from lmk.formats.source import Source
+from lmk.names import check_names
+from lmk.reading import whole
 from lmk.scheme import load_scheme
 from lmk.synth.write import HEADER
 
@@ -69,13 +72,14 @@ def _fixed(points: NDArray[np.float64], scale: float) -> NDArray[np.int32]:
 
 
 def _read_truth(path: Path) -> dict[str, NDArray[np.float64]]:
-    if not path.is_file():
+    if not path.exists():
         raise LmkError(f"{path}: no truth here; only a rendered dataset has one")
     found: dict[str, list[tuple[float, float]]] = {}
-    with path.open(newline="", encoding="utf-8") as file:
+    with whole(path, "not a table of true points", DataError), Source(path.parent).open_text(path) as file:
         reader = csv.DictReader(file)
         if tuple(reader.fieldnames or ()) != HEADER:
             raise LmkError(f"{path}: header is {reader.fieldnames}, expected {', '.join(HEADER)}")
         for row in reader:
             found.setdefault(row["image"], []).append((float(row["x"]), float(row["y"])))
+    check_names(found, str(path))
     return {name: np.array(points) for name, points in found.items()}

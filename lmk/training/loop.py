@@ -8,12 +8,13 @@ import math
 import sys
 from collections.abc import Callable
 from pathlib import Path
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 import numpy as np
 import pandas as pd
 import torch
-from safetensors import SafetensorError, safe_open
+from pydantic import BaseModel, ConfigDict, NonNegativeInt
+from safetensors import safe_open
 from torch import Tensor, nn
 
 from lmk.annotations import AnnotationSet
@@ -23,8 +24,10 @@ from lmk.crops import CropSource
 from lmk.errors import ModelError
 from lmk.inference import as_input, autocast, device, on_device, predict
 from lmk.kernels.metrics import bounds_side, instance_errors, point_errors
+from lmk.limits import WEIGHT_BYTES
 from lmk.models.base import Batch, Detector
 from lmk.models.store import load_weights_into, write_tensors
+from lmk.reading import check_file, parse_json, whole
 from lmk.store import replacing
 from lmk.training.batches import TrainingData
 from lmk.training.held_out import taught
@@ -148,28 +151,73 @@ class _Run:
 
     def resume(self, work: Path) -> None:
         path = work / CHECKPOINT
-        if not path.is_file():
+        if not path.exists():
             return
         try:
-            with safe_open(path, framework="pt") as file:
+            check_file(path, WEIGHT_BYTES, ModelError)
+            with whole(path, "damaged", ModelError), safe_open(path, framework="pt") as file:
                 state = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (it is not a dict)
-                plain = json.loads(file.metadata()["note"])
-        except SafetensorError as cause:  # written whole, so a disk has spoilt it since
-            print(f"{path}: damaged ({cause}); training starts from scratch", file=sys.stderr)
+                plain = parse_json(file.metadata()["note"], str(path), ModelError)
+                _Plain.model_validate(plain)
+                self._check(state)
+        except ModelError as mistake:  # written whole, so a disk has spoilt it since
+            print(f"{mistake}; training starts from scratch", file=sys.stderr)
             return
         load_weights_into(self.model, state, "model.")
         load_weights_into(self.averaged, state, "averaged.")
-        best = {name.removeprefix("best."): value for name, value in state.items() if name.startswith("best.")}
-        self.best = best or None
-        moments: dict[int, dict[str, Tensor]] = {}
-        for name, value in state.items():
-            if name.startswith("optimiser."):
-                _, index, kind = name.split(".")
-                moments.setdefault(int(index), {})[kind] = value
+        self.best = _part(state, "best.") or None
         content = self.optimiser.state_dict()
-        self.optimiser.load_state_dict({"state": moments, "param_groups": content["param_groups"]})
+        self.optimiser.load_state_dict({"state": _moments(state), "param_groups": content["param_groups"]})
         for name, value in plain.items():
             setattr(self, name, value)
+
+    def _check(self, state: dict[str, Tensor]) -> None:
+        """Refuse tensors of another training before any is taken: it would fail in the middle, or at the next step."""
+        wanted = {name: value.shape for name, value in self.model.state_dict().items()}
+        for part in ("model.", "averaged.", "best."):
+            found = {name: value.shape for name, value in _part(state, part).items()}
+            if found != wanted and (found or part != "best."):
+                raise ValueError("the weights are of another network")
+        weights = dict(enumerate(weight for group in self.optimiser.param_groups for weight in group["params"]))
+        moments = _moments(state)
+        if {frozenset(each) for each in moments.values()} - {_MOMENTS[type(self.optimiser)]} or any(
+            value.dim() and value.shape != weights[index].shape
+            for index, each in moments.items() for value in each.values()
+        ):  # fmt: skip
+            raise ValueError("the optimiser's moments are of another network")
+        if not all(value.isfinite().all() for value in state.values()):
+            raise ValueError("it has numbers that are none")
+
+
+class _Plain(BaseModel):
+    """What a checkpoint has besides tensors."""
+
+    model_config = ConfigDict(extra="forbid", strict=True)
+
+    step: NonNegativeInt
+    curve: list[dict[Literal["images", "loss", "val_nme", "learning_rate"], float | None]]
+    best_error: float
+    since_best: NonNegativeInt
+    stopped: bool
+
+
+_MOMENTS = {
+    torch.optim.AdamW: frozenset({"step", "exp_avg", "exp_avg_sq"}),
+    torch.optim.RMSprop: frozenset({"step", "square_avg"}),
+}
+
+
+def _part(state: dict[str, Tensor], prefix: str) -> dict[str, Tensor]:
+    return {name.removeprefix(prefix): value for name, value in state.items() if name.startswith(prefix)}
+
+
+def _moments(state: dict[str, Tensor]) -> dict[int, dict[str, Tensor]]:
+    """The optimiser's, by the number of the weight and their name."""
+    found: dict[int, dict[str, Tensor]] = {}
+    for name, value in _part(state, "optimiser.").items():
+        index, kind = name.split(".")
+        found.setdefault(int(index), {})[kind] = value
+    return found
 
 
 def _optimiser(model: Detector, params: TrainingParams) -> torch.optim.Optimizer:

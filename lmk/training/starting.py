@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import contextlib
-import json
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from lmk.config import HeatmapParams, NetworkParams, parse_section
 from lmk.errors import DataError
+from lmk.limits import JSON_BYTES
 from lmk.models.store import CONFIG, load_model
+from lmk.reading import read_json, whole
 from lmk.registry import NETWORKS
 from lmk.store import remove
 from lmk.training.recipe import Job
@@ -43,13 +44,11 @@ def correction(
 
 def read_weights(path: Path) -> dict[str, float]:
     """The weight of each landmark in the loss, by its name, from the JSON that `lmk ambiguity` writes."""
-    try:
-        weights = dict(json.loads(path.read_text(encoding="utf-8"))["weights"])
-    except (ValueError, KeyError, TypeError) as cause:
-        raise DataError(f"{path}: no weights of landmarks in it; `lmk ambiguity DIR -o FILE` writes them") from cause
+    with whole(path, "no weights of landmarks in it; `lmk ambiguity DIR -o FILE` writes them", DataError):
+        weights = dict(read_json(path, JSON_BYTES, DataError)["weights"])
     for name, value in weights.items():
         if not isinstance(value, int | float) or isinstance(value, bool):
-            raise DataError(f"{path}: the weight of {name!r} is {json.dumps(value)}; want a number")
+            raise DataError(f"{path}: the weight of {name!r} is {value!r:.60}; want a number")
     return {str(name): float(value) for name, value in weights.items()}
 
 
