@@ -11,7 +11,7 @@ export DO_NOT_TRACK := 1
 QUICK := tests/kernels tests/formats tests/cli $(filter-out tests/test_bench.py tests/test_cli.py tests/test_python.py, \
 	$(wildcard tests/test_*.py))
 
-.PHONY: setup run test quick check format clean
+.PHONY: setup run test quick fuzz check format clean
 
 setup: $(STAMP)
 
@@ -34,6 +34,10 @@ test: $(STAMP)
 # What a developer runs between two edits.
 quick: check
 	$(BIN)/python -m pytest --durations=3 -x $(QUICK)
+
+# 20,000 mutations of every kind of file, for hours; `make fuzz FUZZ="--count 1000 --target csv"` for less.
+fuzz: $(STAMP)
+	$(BIN)/python -m tests.fuzz $(FUZZ)
 
 check: $(STAMP)
 	$(BIN)/ruff format --check .

@@ -8,11 +8,16 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
+LONGEST = 1000  # characters of a message; what a file or a command line puts into it may be longer
+
 
 class LmkError(Exception):
     """Something that the user can put right."""
 
     exit_code = 1
+
+    def __init__(self, message: str = ""):
+        super().__init__(one_line(message))
 
 
 class UnknownName(LmkError):
@@ -55,6 +60,18 @@ class QueryError(LmkError):
 
 
 class GateBroken(LmkError):
-    """An audit found what the user wants to be stopped by."""
+    """An audit found what the user wants to be stopped by; a line for each gate."""
 
     exit_code = 3
+
+    def __init__(self, message: str):
+        Exception.__init__(self, "\n".join(map(one_line, message.split("\n"))))
+
+
+def one_line(message: str) -> str:
+    """A message with what a file has put into it: no line ends, nothing that steers a terminal, no endless words."""
+    if not message.isprintable():
+        message = "".join(each if each.isprintable() else each.encode("unicode_escape").decode() for each in message)
+    if len(message) > LONGEST:
+        message = f"{message[: LONGEST * 2 // 3]} … {message[-LONGEST // 4 :]}"
+    return message

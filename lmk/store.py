@@ -11,6 +11,7 @@ import hashlib
 import json
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -46,6 +47,7 @@ VERSION = 1
 _KEY = b"lmk"
 GROUP = 1 << 20  # rows of a file that are written at once: a row group
 PART = 1 << 18  # rows that are read at once
+_NEVER_NULL = ("image", "instance", "landmark", "visibility", "split", "iteration")
 _TYPES = {
     "string": pa.string(),
     "int32": pa.int32(),
@@ -241,26 +243,52 @@ def read_header(path: Path) -> tuple[int, LandmarkScheme, dict[str, Any]]:
     return rows, parse_scheme(scheme, where=str(path)), provenance
 
 
+def columns_of(path: Path) -> list[str]:
+    """The names of a set's columns, as they are called today."""
+    with _opened(path) as file:
+        return [OLD_NAMES.get(name, name) for name in file.schema_arrow.names]
+
+
 def read_parts(path: Path, rows: int, columns: list[str] | None = None, encoded: bool = False) -> Iterator[pa.Table]:
     """The table of a set, so many rows at a time; text that is encoded comes as dictionaries."""
     with _opened(path) as file:
         texts = [field.name for field in file.schema_arrow if field.type == pa.string()] if encoded else []
+    table_of = _named if encoded else partial(_plain, path=path)
     with _opened(path, texts) as file:
         kept: list[pa.RecordBatch] = []
         for batch in file.iter_batches(batch_size=rows, columns=columns):
             kept.append(batch)
             while (there := sum(map(len, kept))) >= rows:
                 table = pa.Table.from_batches(kept)
-                yield _named(table.slice(0, rows))
+                yield table_of(table.slice(0, rows))
                 kept = table.slice(rows).to_batches() if there > rows else []
         if kept:
-            yield _named(pa.Table.from_batches(kept))
+            yield table_of(pa.Table.from_batches(kept))
 
 
 def _named(table: pa.Table) -> pa.Table:
     """The rows in one piece, with the columns' names of today."""
     table = table.rename_columns([OLD_NAMES.get(name, name) for name in table.column_names])
     return table.unify_dictionaries().combine_chunks()
+
+
+def _plain(table: pa.Table, path: Path) -> pa.Table:
+    """The same with the columns' own types, whatever another program has made of them."""
+    table = _named(table)
+    known = [name for name in table.column_names if name in TYPES]
+    if twice := [name for name in known if known.count(name) > 1]:
+        raise _changed(path, f"column {twice[0]} is there twice")
+    if empty := [name for name in _NEVER_NULL if name in known and table[name].null_count]:
+        raise _changed(path, f"column {empty[0]} has no value in some rows")
+    for at, name in enumerate(table.column_names):
+        kind = _TYPES.get(TYPES.get(name, ""))
+        if kind is not None and table.column(at).type != kind:
+            if (kind == pa.string()) != pa.types.is_string(table.column(at).type):
+                raise _changed(path, f"column {name} holds {table.column(at).type}")
+            table = table.set_column(at, name, table.column(at).cast(kind))
+    if "image" in known:
+        check_names(table["image"].unique().to_pylist(), str(path))
+    return table
 
 
 @contextmanager

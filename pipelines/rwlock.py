@@ -36,7 +36,7 @@ def _is_whole(path: Path) -> bool:
         json.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
         return True  # removed meanwhile
-    except ValueError:
+    except (ValueError, RecursionError):
         return False
     return True
 

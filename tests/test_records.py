@@ -8,9 +8,23 @@ import numpy as np
 import pytest
 
 from lmk.config import EvaluationParams
+from lmk.errors import DataError
 from lmk.evaluation import aligned_with, is_gross, label_metrics, measure_network, normalisers
 from lmk.kernels.metrics import instance_errors, point_errors, summary
-from lmk.records import ALL, DETECTOR, DOWNSTREAM, GROSS, HUMAN, LABELS, SOUND, TRUTH, Measure, Metrics, Subject
+from lmk.records import (
+    ALL,
+    DETECTOR,
+    DOWNSTREAM,
+    GROSS,
+    HUMAN,
+    LABELS,
+    SOUND,
+    TRUTH,
+    Measure,
+    Metrics,
+    Subject,
+    read_metrics,
+)  # fmt: skip
 from lmk.scheme import load_scheme
 from lmk.store import write_json
 from lmk.truth import read_truth
@@ -134,3 +148,14 @@ def test_labels_alone_have_no_tables_of_networks_and_no_gross_errors_are_none(hu
     without = label_metrics({"i00": human}, None, EvaluationParams(normaliser="box", failure=FAILURE))
     assert without.as_json() == {"headline": alone["headline"], "labels": {}}
     assert Metrics.of({"labels": {}, "detector": {}, "downstream": {}}).as_json()["detector"] == {}
+
+
+@pytest.mark.parametrize(
+    "content", [[], {"labels": 3}, {"labels": {"i00": {"box": 5}}}, {"labels": {"i00": {"box": {"nme": "small"}}}},
+                {"headline": {"normaliser": 7}}, {"detector": {"i00": {"truth": None}}}],
+)  # fmt: skip
+def test_metrics_that_somebody_changed_are_one_line(content, tmp_path):
+    write_json(content, tmp_path / "metrics.json")
+
+    with pytest.raises(DataError, match=r"metrics\.json: not the metrics of a run"):
+        read_metrics(tmp_path / "metrics.json")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar, NoReturn, Self
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PositiveInt, SerializeAsAny, ValidationError
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, SerializeAsAny, ValidationError
 from pydantic_core import PydanticCustomError
 
 from lmk.errors import ConfigError, UnknownName
@@ -56,7 +56,7 @@ class HeatmapParams(NetworkParams):
     """What the parameters of a network that draws heatmaps have."""
 
     input_size: Annotated[int, Field(gt=0, le=INPUT_SIZE)]  # pixels of the square crop
-    heatmap_size: PositiveInt
+    heatmap_size: Annotated[int, Field(gt=0, le=INPUT_SIZE)]
     sigma: Annotated[float, Field(gt=0, le=HEATMAP_SIGMA)]  # of the training target, pixels of a 256-pixel heatmap
 
 

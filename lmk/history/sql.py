@@ -151,6 +151,11 @@ class Questions:
             ValueError,
             OverflowError,
         ) as cause:  # the last where Python has no such value
+            if _tells_of_damage(cause):
+                self.path.unlink(missing_ok=True)
+                raise QueryError(
+                    f"{self.path}: damaged, and removed; run the same command again, which makes it anew"
+                ) from cause
             raise QueryError(f"{asked}: {mistake(cause)}") from cause
 
     def _person(self) -> Asker:
@@ -161,6 +166,11 @@ class Questions:
         if self._asker is None:
             self._asker = Asker(self.path, _SAFE, self._seconds)
         return self._asker
+
+
+def _tells_of_damage(cause: Exception) -> bool:
+    """Whether a disk has spoilt the database since it was made, rather than a question being wrong."""
+    return isinstance(cause, duckdb.SerializationException | duckdb.FatalException) or "orrupt database" in str(cause)
 
 
 def rows_of(answer: pd.DataFrame) -> list[dict[str, Any]]:

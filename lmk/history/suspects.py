@@ -33,8 +33,8 @@ def suspects(questions: Questions, iteration: str) -> list[Suspect]:
     rows = questions.rows(
         """
         SELECT image, instance, "split", reason, list(name ORDER BY landmark), round(avg(suspicion), 4) AS sure,
-               round(max(drift), 2)
-        FROM points WHERE iteration = ? AND reason IS NOT NULL
+               coalesce(round(max(drift), 2), 0)
+        FROM points WHERE iteration = ? AND reason IS NOT NULL AND suspicion IS NOT NULL
         GROUP BY image, instance, "split", reason ORDER BY count(*) DESC, sure DESC, image, instance, reason
         """,
         [iteration],

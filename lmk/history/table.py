@@ -25,7 +25,7 @@ import numpy as np
 import pandas as pd
 import pyarrow as pa
 
-from lmk.annotations import check_same_scheme
+from lmk.annotations import COLUMNS, OPTIONAL, check_same_scheme
 from lmk.console import Progress
 from lmk.constants import digest_of_constants
 from lmk.errors import DataError, FormatError
@@ -34,7 +34,7 @@ from lmk.history.layout import LABELS, POINTS, TABLES
 from lmk.history.rows import Floats, Frame, Seen, changed_sides, positions, rows_of, was_searched
 from lmk.kernels.shape import ShapeSpace, shape_space
 from lmk.scheme import LandmarkScheme
-from lmk.store import digest_of, read_header, read_parts
+from lmk.store import columns_of, digest_of, read_header, read_parts
 
 ROWS = 1 << 16  # of each set that are in memory at once
 SHAPES = 4000  # instances that the space of shapes is made of; more would say the same
@@ -66,6 +66,8 @@ def build_table(
     first = next(iter(sets))
     rows, scheme, _ = headers[first]
     for name, (count, other, _) in headers.items():
+        if gone := [column for column in COLUMNS if column not in {*OPTIONAL, *columns_of(sets[name])}]:
+            raise FormatError(f"{sets[name]}: changed by another program: column {gone[0]} is missing")
         check_same_scheme(scheme, other, f"{sets[first]} and {sets[name]}")
         if count != rows:
             _differ(sets[first], sets[name])

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from lmk.errors import DataError, LmkError
 from lmk.formats.pts import read_pts
 from lmk.formats.source import Source
+from lmk.images import read_image
 from lmk.names import check_names
 from lmk.reading import whole
 from lmk.scheme import load_scheme
@@ -45,9 +46,7 @@ def contact_sheet(out: Path, folder: Path, rows: int, columns: int, tile: int) -
 
 
 def _tile(image: Path, truth: NDArray[np.float64], tile: int) -> Pixels:
-    pixels = cv2.imread(str(image))
-    if pixels is None:
-        raise LmkError(f"{image}: not an image; render the dataset again")
+    pixels = np.ascontiguousarray(read_image(image)[..., ::-1])  # blue first, as OpenCV draws and writes
     scale = tile / pixels.shape[1]
     picture = np.asarray(cv2.resize(pixels, (tile, tile), interpolation=cv2.INTER_CUBIC), np.uint8)
     human = read_pts(image.with_suffix(".pts"))
@@ -82,4 +81,7 @@ def _read_truth(path: Path) -> dict[str, NDArray[np.float64]]:
         for row in reader:
             found.setdefault(row["image"], []).append((float(row["x"]), float(row["y"])))
     check_names(found, str(path))
+    size = load_scheme("ibug68").size
+    if short := [name for name, points in found.items() if len(points) != size]:
+        raise DataError(f"{path}: {short[0]} has {len(found[short[0]])} points, expected {size}")
     return {name: np.array(points) for name, points in found.items()}

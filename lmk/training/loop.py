@@ -161,6 +161,8 @@ class _Run:
                 _Plain.model_validate(plain)
                 self._check(state)
         except ModelError as mistake:  # written whole, so a disk has spoilt it since
+            if isinstance(mistake.__cause__, OSError | MemoryError):  # it may be read the next time
+                raise mistake.__cause__ from None
             print(f"{mistake}; training starts from scratch", file=sys.stderr)
             return
         load_weights_into(self.model, state, "model.")

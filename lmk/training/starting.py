@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import json
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
@@ -10,7 +11,7 @@ from lmk.config import HeatmapParams, NetworkParams, parse_section
 from lmk.errors import DataError
 from lmk.limits import JSON_BYTES
 from lmk.models.store import CONFIG, load_model
-from lmk.reading import read_json, whole
+from lmk.reading import parse_json, read_text, whole
 from lmk.registry import NETWORKS
 from lmk.store import remove
 from lmk.training.recipe import Job
@@ -44,11 +45,13 @@ def correction(
 
 def read_weights(path: Path) -> dict[str, float]:
     """The weight of each landmark in the loss, by its name, from the JSON that `lmk ambiguity` writes."""
-    with whole(path, "no weights of landmarks in it; `lmk ambiguity DIR -o FILE` writes them", DataError):
-        weights = dict(read_json(path, JSON_BYTES, DataError)["weights"])
+    what = "no weights of landmarks in it; `lmk ambiguity DIR -o FILE` writes them"
+    text = read_text(path, JSON_BYTES, DataError)
+    with whole(path, what, DataError):
+        weights = dict(parse_json(text, f"{path}: {what}", DataError)["weights"])
     for name, value in weights.items():
         if not isinstance(value, int | float) or isinstance(value, bool):
-            raise DataError(f"{path}: the weight of {name!r} is {value!r:.60}; want a number")
+            raise DataError(f"{path}: the weight of {name!r} is {json.dumps(value)[:60]}; want a number")
     return {str(name): float(value) for name, value in weights.items()}
 
 

@@ -9,14 +9,14 @@ import numpy as np
 import pytest
 
 from lmk.audit.numbers import _MEANS, audit, audited, format_audit, sentence
-from lmk.audit.results import Audit, Numbers, Parts
+from lmk.audit.results import Audit, Numbers, Parts, read_audit
 from lmk.errors import DataError, UnknownName
 from lmk.history import ledger
 from lmk.history.decisions import Wish, decide, format_decided
 from lmk.history.findings import FINDINGS, Finding
 from lmk.history.sql import asking
 from lmk.scheme import load_scheme
-from lmk.store import read_annotations
+from lmk.store import read_annotations, write_json
 from tests.history.sets import SCHEME, faces_like, folder, make, scattered
 
 COUNT = 24
@@ -235,3 +235,23 @@ def test_where_nothing_counts_there_is_a_row_without_numbers(tmp_path):
     [row] = audited(paths, ["i00", "i01"], {}).as_json()["iterations"]
 
     assert row == {"iteration": "i01", "part": "all", "points": 0, **dict.fromkeys(_MEANS), "settling": None}
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda found: found.pop("iterations"), lambda found: found.update(iterations=3),
+        lambda found: found["iterations"][0].update(mean="far"), lambda found: found["shapes"][0].pop("instances"),
+        lambda found: found.update(findings=[{}]), lambda found: found.update(gates=[None]),
+        lambda found: found.update(by=[1]),
+    ],
+)  # fmt: skip
+def test_an_audit_that_somebody_changed_is_one_line(paths, change, tmp_path):
+    written = audited(paths, ["i00", "i01", "i02"], {"far": "percent > 25"}, "landmark").as_json()
+    write_json(written, tmp_path / "audit.json")
+    assert read_audit(tmp_path / "audit.json").as_json() == json.loads((tmp_path / "audit.json").read_text())
+    change(written)
+    write_json(written, tmp_path / "audit.json")
+
+    with pytest.raises(DataError, match=r"audit\.json: not what an audit writes"):
+        read_audit(tmp_path / "audit.json")

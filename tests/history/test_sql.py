@@ -198,3 +198,25 @@ def test_a_table_that_was_replaced_in_the_meantime_is_said(questions):
 
     with pytest.raises(QueryError, match=r"^SELECT 1: the iterations or decisions have changed .* ask again"):
         questions.first("SELECT 1", 10)
+
+
+def test_a_table_that_a_disk_has_spoilt_is_removed_and_made_anew_the_next_time(tmp_path):
+    paths = folder(tmp_path, make(["a.jpg"], scattered(1, 1)), make(["a.jpg"], scattered(1, 2)))
+    with asking(paths) as questions:
+        before = questions.rows("SELECT * FROM points ORDER BY ALL")
+    [kept] = (paths.work / "audit").glob("*.duckdb")
+    whole, refused = kept.read_bytes(), []
+    for block in range(3 * 4096, len(whole), 1 << 18):  # one of them holds the points; others are read at once
+        spoilt = bytearray(whole)
+        spoilt[block + 100] ^= 1
+        kept.write_bytes(spoilt)
+        try:
+            with asking(paths) as questions:
+                assert questions.rows("SELECT * FROM points ORDER BY ALL") == before
+        except QueryError as error:
+            refused.append((str(error), kept.exists()))
+        with asking(paths) as questions:
+            assert questions.rows("SELECT * FROM points ORDER BY ALL") == before
+
+    said = f"{kept}: damaged, and removed; run the same command again, which makes it anew"
+    assert set(refused) == {(said, False)}

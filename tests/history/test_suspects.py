@@ -47,3 +47,9 @@ def test_points_of_one_mistake_are_one_entry_and_the_largest_comes_first(human, 
 def test_a_set_that_nobody_judged_has_none(human, tmp_path):
     assert suspected(tmp_path, human, human) == []
     assert "nobody has looked" in format_suspects([])
+
+
+def test_a_reason_without_a_suspicion_is_none(human, tmp_path):
+    refined = human.moved(human.points, 1, {"reason": "slip", "chi2": 1.0}, {})
+
+    assert suspected(tmp_path, human, refined) == []

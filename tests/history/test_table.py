@@ -5,11 +5,12 @@ from __future__ import annotations
 import os
 
 import numpy as np
+import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
 from lmk.audit.drift import paired
-from lmk.errors import DataError, FormatError, SchemeError
+from lmk.errors import DataError, FormatError, LmkError, SchemeError
 from lmk.history import ledger
 from lmk.history import table as tables
 from lmk.history.layout import MOVES
@@ -244,3 +245,44 @@ def test_every_column_of_a_move_can_be_asked_for_in_points(sets):
         columns = set(questions.ask("SELECT * FROM points WHERE false"))
 
     assert set(MOVES) - columns == {"object"}
+
+
+def _with(table, name, column):
+    return table.set_column(table.column_names.index(name), name, column)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda table: table.append_column("source", table["image"]).append_column("source", table["image"]),
+        lambda table: table.drop_columns(["width"]),
+        lambda table: _with(table, "box_size", pa.nulls(len(table), pa.list_(pa.int8()))),
+        lambda table: _with(table, "instance", pa.nulls(len(table), pa.int32())),
+        lambda table: _with(table, "visibility", pa.array(["2"] * len(table))),
+        lambda table: _with(table, "landmark", pa.array([1 << 40] * len(table))),
+        lambda table: _with(table, "image", pa.array(["../secret.jpg"] * len(table))),
+    ],
+)
+def test_a_set_whose_columns_are_others_is_named_in_one_line(sets, change):
+    _, paths = sets
+    changed = paths.annotations("i01")
+    pq.write_table(change(pq.read_table(changed)), changed)
+
+    with pytest.raises(LmkError, match=r"i01\.parquet: ") as error, asking(paths):
+        pass
+
+    assert "\n" not in str(error.value)
+
+
+def test_columns_of_a_wider_type_are_taken_for_what_they_are(sets):
+    _, paths = sets
+    with asking(paths) as questions:
+        before = questions.rows("SELECT x, y, landmark FROM points ORDER BY ALL")
+    file = paths.annotations("i02")
+    table = pq.read_table(file)
+    for name, kind in (("x", pa.float64()), ("landmark", pa.int64()), ("visibility", pa.float64())):
+        table = _with(table, name, table[name].cast(kind))
+    pq.write_table(table, file)
+
+    with asking(paths) as questions:
+        assert questions.rows("SELECT x, y, landmark FROM points ORDER BY ALL") == before

@@ -17,7 +17,7 @@ def place(tmp_path):
     return tmp_path / ".dvc" / "tmp"
 
 
-@pytest.mark.parametrize("text", ["", '{"write": {"a": {"pid": 1'])
+@pytest.mark.parametrize("text", ["", '{"write": {"a": {"pid": 1', "[" * 100_000])
 def test_a_damaged_list_is_removed_and_said(place, tmp_path, text, capsys):
     (place / "rwlock").write_text(text)
 

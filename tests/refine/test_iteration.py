@@ -11,6 +11,7 @@ import pytest
 
 from lmk.config import Iteration
 from lmk.history import ledger
+from lmk.limits import COUNT
 from lmk.models.store import WEIGHTS, model_digest
 from lmk.refine.consensus import ConsensusParams
 from lmk.refine.iteration import Method, doubtful, next_training, run_iteration
@@ -127,6 +128,12 @@ def test_a_network_that_has_memorised_much_sees_each_image_less_often(small, bef
 
     assert budget.epochs == epochs
     assert budget.images == 1000
+
+
+def test_as_many_passes_as_may_be_stay_as_many(small):
+    iteration = Iteration(prev="i00", refiner="consensus", images=1000, learning_rate=1e-3)
+
+    assert next_training(small.training.changed(epochs=COUNT), iteration, 2.0 * COUNT, 0.01).epochs == COUNT
 
 
 def test_the_next_training_starts_from_how_often_the_last_one_saw_each_image(run, human, small):

@@ -147,3 +147,14 @@ def test_a_contact_sheet_shows_labels_and_truth(tmp_path):
 def test_a_contact_sheet_of_a_folder_without_truth_is_refused(tmp_path):
     with pytest.raises(LmkError, match=r"truth\.csv: no truth here"):
         contact_sheet(tmp_path / "sheet.png", tmp_path, rows=1, columns=1, tile=64)
+
+
+@pytest.mark.parametrize("change", [lambda text: text[: text.rindex("\n000000")] + "\n", lambda text: text + "x,1\n",
+                                    lambda text: text.replace("000000.jpg", "../a.jpg")])  # fmt: skip
+def test_a_contact_sheet_of_a_truth_that_somebody_changed_is_one_line(change, tmp_path):
+    render(tmp_path / "set", {"": 1})
+    truth = tmp_path / "set" / "truth" / "truth.csv"
+    truth.write_text(change(truth.read_text()))
+
+    with pytest.raises(LmkError, match=f"{truth}: "):
+        contact_sheet(tmp_path / "sheet.png", tmp_path / "set", rows=1, columns=1, tile=64)

@@ -9,13 +9,14 @@ import sys
 import numpy as np
 import pytest
 import torch
+from safetensors import safe_open
 
 from lmk.config import TrainingParams
 from lmk.crops import crops_of
 from lmk.errors import DataError, ModelError
 from lmk.models.hourglass import HourglassParams
 from lmk.models.resnet import ResNetParams
-from lmk.models.store import WEIGHTS, build_model, load_model, read_config
+from lmk.models.store import WEIGHTS, build_model, load_model, read_config, write_tensors
 from lmk.store import write_annotations
 from lmk.training.fit import fit
 from lmk.training.held_out import held_out
@@ -283,3 +284,44 @@ def test_held_out_points_are_the_same_for_every_iteration_and_are_not_learnt(sma
     left = human.without(unseen)
     np.testing.assert_array_equal(left.labelled, human.labelled & ~unseen)
     assert np.isnan(left.points[unseen]).all()
+
+
+def _without(state, note):
+    return {name: value for name, value in state.items() if "averaged" not in name}, note
+
+
+def _other_best(state, note):
+    return {**state, "best.x": torch.zeros(3)}, note
+
+
+def _other_moments(state, note):
+    name = next(name for name in state if name.endswith("exp_avg"))
+    return {**state, name: state[name].flatten()[:1]}, note
+
+
+def _no_number(state, note):
+    name = next(name for name in state if name.startswith("model.") and state[name].dtype.is_floating_point)
+    return {**state, name: state[name] * torch.nan}, note
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        _without, _other_best, _other_moments, _no_number,
+        lambda state, note: (state, "[" * 100_000), lambda state, note: (state, note.replace("step", "stop")),
+        lambda state, note: (state, note.replace('"stopped": false', '"stopped": false, "save": 1')),
+    ],
+)  # fmt: skip
+def test_of_a_checkpoint_that_is_wrong_in_a_part_nothing_is_taken(setting, change, tmp_path, capsys):
+    whole, _ = setting(work="whole")
+    path = tmp_path / "whole" / "checkpoint.safetensors"
+    with safe_open(path, framework="pt") as file:
+        state, note = change({name: file.get_tensor(name) for name in file.keys()}, file.metadata()["note"])  # noqa: SIM118
+    (tmp_path / "wrong").mkdir()
+    write_tensors(state, tmp_path / "wrong" / path.name, note)
+
+    again, _ = setting(work="wrong")
+
+    assert f"wrong/{path.name}: " in capsys.readouterr().err
+    for name, value in weights(whole).items():
+        assert torch.equal(value, weights(again)[name]), name

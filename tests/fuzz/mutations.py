@@ -1,0 +1,200 @@
+"""What is done to a file: damage of its bytes, other values in its tree, its table or its text."""
+
+from __future__ import annotations
+
+import json
+import random
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+Random = random.Random
+_TYPES = (
+    pa.string(), pa.float64(), pa.int64(), pa.int8(), pa.bool_(), pa.large_string(), pa.binary(), pa.null(),
+    pa.list_(pa.int8()), pa.timestamp("s"), pa.decimal128(5, 2), pa.float16(),
+)  # fmt: skip
+
+# What stands in files of attackers, of other programs, and of people in a hurry.
+WORDS = [
+    "", " ", "0", "-1", "1e400", "-1e400", "nan", "NaN", "inf", "-inf", "null", "None", "true", "1,5", "289,60", "1_0",
+    "0x10", "1e-320", "9" * 20, "9" * 400, "9" * 5000, "1." + "3" * 400, "1e" + "9" * 30, "a\0b", "\0", "\ufeff", "é",
+    "\U0001f600", "../secret.png", "/etc/passwd", "C:\\x", "a//b", ".", "..", "'", '"', '""', "<script>", "${HOME}",
+    "$HOME", "%s%n", "{0}", "2147483648", "-32769", "32768", "256", "1.5", "٣", "test", "train", "val", "a" * 10_000,
+]  # fmt: skip
+BYTES = [b"\0", b"\xff", b"\xff\xfe", b"\xef\xbb\xbf", b"\n", b"\r\n", b",", b";", b'"', b"{", b"}", b"[", b"]", b":"]
+
+
+def of_bytes(data: bytes, rng: Random) -> bytes:
+    """One to four changes of bytes: flips, cuts, insertions, deletions, repetitions, splices."""
+    changed = bytearray(data)
+    for _ in range(rng.choice((1, 1, 1, 2, 4))):
+        at, size = rng.randrange(len(changed) + 1), rng.choice((1, 1, 2, 4, 16, 64, 512))
+        kind = rng.randrange(8)
+        if kind == 0 and changed:
+            changed[at % len(changed)] ^= 1 << rng.randrange(8)
+        elif kind == 1:
+            del changed[at:]
+        elif kind == 2:
+            changed[at:at] = rng.choice((rng.randbytes(size), rng.choice(BYTES) * size))
+        elif kind == 3:
+            del changed[at : at + size]
+        elif kind == 4:
+            changed[at:at] = changed[at : at + size] * rng.choice((1, 2, 50))
+        elif kind == 5 and changed:
+            other = rng.randrange(len(changed))
+            changed[at : at + size] = changed[other : other + size]
+        elif kind == 6:
+            changed[at : at + size] = rng.randbytes(size)
+        elif kind == 7:
+            changed[at : at + size] = rng.choice((b"\xff", b"\0", b"\x7f")) * size
+    return bytes(changed)
+
+
+def of_text(data: bytes, rng: Random) -> bytes:
+    """Other words in the place of words and cells, lines that are repeated, moved or left out; or changed bytes."""
+    if rng.random() < 0.3:
+        return of_bytes(data, rng)
+    lines = data.decode("utf-8", "replace").split("\n")
+    for _ in range(rng.choice((1, 1, 2, 3))):
+        at, kind = rng.randrange(len(lines)), rng.randrange(6)
+        if kind <= 2:
+            gap = rng.choice(" ,:=")
+            cells = lines[at].split(gap)
+            cells[rng.randrange(len(cells))] = rng.choice(WORDS)
+            lines[at] = gap.join(cells)
+        elif kind == 3:
+            lines.insert(rng.randrange(len(lines) + 1), rng.choice((lines[at], rng.choice(WORDS))))
+        elif kind == 4 and len(lines) > 1:
+            del lines[at]
+        elif kind == 5:
+            other = rng.randrange(len(lines))
+            lines[at], lines[other] = lines[other], lines[at]
+    return "\n".join(lines).encode("utf-8", "surrogatepass")
+
+
+def of_json(data: bytes, rng: Random) -> bytes:
+    """Other values, other types, keys that are missing or too many, nesting without end; or changed bytes."""
+    if rng.random() < 0.25:
+        return of_text(data, rng)
+    if rng.random() < 0.05:
+        deep = rng.choice((50, 500, 100_000))
+        return rng.choice((b"[" * deep, b"[" * deep + b"]" * deep, b'{"a":' * deep + b"1" + b"}" * deep))
+    tree = json.loads(data)
+    for _ in range(rng.choice((1, 1, 1, 2, 3))):
+        tree = _changed(tree, rng)
+    text = json.dumps(tree)
+    for mark in ("9" * 400, "9" * 5000):
+        text = text.replace(f'"{mark}"', mark) if rng.random() < 0.5 else text
+    return text.replace('"1e400"', "1e400").encode()
+
+
+def strange(rng: Random) -> object:
+    """A value of any type."""
+    return rng.choice(
+        [None, True, False, 0, -1, 1, 2**31, 2**63, 2**64, -(2**63), 1e308, -1e308, 1e-320, float("nan"), float("inf"),
+         0.5, [], {}, [[]], [None], {"": None}, [1, "a", None], {"kind": "hourglass"}, [[[[[[]]]]]], "\ud800", 10**9,
+         [0] * 1000, rng.choice(WORDS), rng.choice(WORDS)]
+    )  # fmt: skip
+
+
+def _changed(tree: object, rng: Random) -> object:
+    """The tree with one of its values changed."""
+    if isinstance(tree, dict | list) and tree and rng.random() < 0.9:
+        keys = list(tree) if isinstance(tree, dict) else range(len(tree))
+        key = rng.choice(list(keys))
+        kind = rng.random()
+        if kind < 0.1:
+            del tree[key]
+        elif kind < 0.15 and isinstance(tree, dict):
+            tree[str(rng.choice(WORDS))] = tree.pop(key)
+        elif kind < 0.2 and isinstance(tree, list):
+            tree.append(tree[key])
+        else:
+            tree[key] = _changed(tree[key], rng)
+        return tree
+    return strange(rng)
+
+
+def of_parquet(data: bytes, rng: Random) -> bytes:
+    """Columns of other types, with nulls, with other values, gone, twice; rows shuffled or gone; or other bytes."""
+    if rng.random() < 0.3:
+        return of_bytes(data, rng)
+    table = pq.read_table(pa.BufferReader(data))
+    for _ in range(rng.choice((1, 1, 2))):
+        table = _other_table(table, rng)
+    return written(table)
+
+
+def written(table: pa.Table) -> bytes:
+    """A table as the bytes of a Parquet file."""
+    sink = pa.BufferOutputStream()
+    pq.write_table(table, sink)
+    return bytes(sink.getvalue())
+
+
+def _other_table(table: pa.Table, rng: Random) -> pa.Table:
+    kind, at = rng.randrange(9), rng.randrange(table.num_columns)
+    name, column = table.column_names[at], table.column(at)
+    if kind == 0:
+        to = rng.choice(_TYPES)
+        try:
+            return table.set_column(at, name, column.cast(to))
+        except pa.ArrowException:
+            return table.set_column(at, name, pa.nulls(len(table), to))
+    if kind == 1:
+        return table.set_column(at, name, pa.nulls(len(table), column.type))
+    if kind == 2:
+        holes = pa.array([rng.random() < 0.2 for _ in range(len(table))])
+        return table.set_column(at, name, pa.compute.if_else(holes, pa.scalar(None, column.type), column))
+    if kind == 3 and table.num_columns > 1:
+        return table.drop_columns([name])
+    if kind == 4:
+        return table.append_column(rng.choice((name, "new", "error", "iteration")), column)
+    if kind == 5:
+        order = list(range(len(table)))
+        rng.shuffle(order)
+        return table.take(pa.array(order[: rng.choice((0, 1, len(order) // 2, len(order)))], pa.int64()))
+    if kind == 6:
+        return pa.concat_tables([table, table.slice(0, rng.choice((1, len(table))))])
+    if kind == 7:
+        lmk = (table.schema.metadata or {}).get(b"lmk")
+        return table if lmk is None else table.replace_schema_metadata({b"lmk": of_json(lmk, rng)})
+    return table.set_column(at, name, _other_values(column, rng))
+
+
+def _other_values(column: pa.ChunkedArray, rng: Random) -> pa.Array:
+    """A column with one value everywhere, or in one row."""
+    values = column.to_pylist()
+    value = rng.choice(WORDS) if pa.types.is_string(column.type) else rng.choice(
+        (0, 1, -1, 127, 255, 32767, 2**31 - 1, 1e30, -1e30, float("nan"), float("inf"), 1e-40)
+    )  # fmt: skip
+    rows = range(len(values)) if rng.random() < 0.5 else [rng.randrange(len(values) or 1)]
+    for row in rows:
+        if row < len(values):
+            values[row] = value
+    try:
+        return pa.array(values, column.type)
+    except (pa.ArrowException, OverflowError, TypeError):
+        return pa.array([None if each is None else str(each) for each in values], pa.string())
+
+
+def of_tensors(data: bytes, rng: Random) -> bytes:
+    """Another header of safetensors, or changed bytes."""
+    if rng.random() < 0.5:
+        return of_bytes(data, rng)
+    size = int.from_bytes(data[:8], "little")
+    header = of_json(data[8 : 8 + size], rng)
+    told = rng.choice((len(header), len(header), len(header), size, 2**63, 0))
+    return told.to_bytes(8, "little") + header + data[8 + size :]
+
+
+def damaged(path: Path, how: object, rng: Random) -> None:
+    """Put a changed file in the place of a file."""
+    path.write_bytes(how(path.read_bytes(), rng))  # type: ignore[operator]
+
+
+def noise(seed: int) -> np.ndarray:
+    """Pixels that every codec has work with."""
+    return np.random.default_rng(seed).integers(0, 255, (24, 32, 3)).astype(np.uint8)

@@ -1,0 +1,417 @@
+"""What is fuzzed: a good folder, which of its files are changed and how, and who reads it then."""
+
+from __future__ import annotations
+
+import copy
+import json
+import shutil
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pandas as pd
+
+from lmk.annotations import AnnotationSet, default_boxes, make_set
+from lmk.audit.drift import compare, format_compare
+from lmk.audit.numbers import audited, format_audit
+from lmk.audit.results import read_audit
+from lmk.config import default_profile, load_params
+from lmk.crops import Cache
+from lmk.errors import LmkError
+from lmk.evaluation import format_metrics
+from lmk.formats import exchange
+from lmk.history import ledger
+from lmk.history.sql import asking, condition
+from lmk.history.suspects import format_suspects, suspects
+from lmk.images import SUFFIXES, crop
+from lmk.ingest import ingest
+from lmk.models.resnet import ResNetParams
+from lmk.models.store import build_model, is_whole, load_model, read_curve, save_model
+from lmk.notebook import read as read_anything
+from lmk.records import read_metrics
+from lmk.scheme import load_scheme, parse_scheme
+from lmk.store import read_annotations, write_annotations, write_json
+from lmk.synth.sheet import contact_sheet
+from lmk.training.loop import CHECKPOINT, _optimiser, _Run
+from lmk.training.starting import read_weights
+from lmk.truth import read_truth
+from lmk.workspace import Workspace
+from pipelines.rwlock import mend
+from tests.fuzz import mutations
+from tests.fuzz.mutations import Random
+
+Mutation = Callable[[bytes, Random], bytes]
+FACE = parse_scheme(
+    json.dumps({"name": "fuzz", "points": ["left", "right", "nose", "chin"], "contours": [[0, 2, 1], [0, 1, 3, 0]],
+                "mirror": [[0, 1]], "normalisers": {"eyes": [[0], [1]]}}), "fuzz",
+)  # fmt: skip
+TINY = ResNetParams(kind="resnet", width=2, depth=1, input_size=32)
+SQL = [
+    "percent > 25", "avg(drift) > 3", "suspicion >= 0.5 AND landmark IN (1, 2)", "image LIKE 'a%' OR name = 'nose'",
+    "SELECT count(*) > 3 FROM points WHERE iteration = 'i01'", "abs(along) / nullif(box, 0) BETWEEN 0 AND 1",
+]  # fmt: skip
+SQL_WORDS = [
+    "(", ")", "'", '"', ";", "--", "/*", "*/", ",", "NULL", "1/0", "0", "count(*)", "points", "image", "instance", "x",
+    "y", "SELECT", "FROM", "WHERE", "DROP TABLE moves", "INSERT", "COPY points TO 'x'", "ATTACH 'x'", "PRAGMA", "\0",
+    "read_csv('/etc/passwd')", "9" * 400, "1e400", "x'", "$1", "?", "AND", "OR", "NOT", "::INT", "::BLOB", "[1, 2]",
+    "{'a': 1}", "interval '1' year", "'infinity'::DATE", "-" * 50, "(" * 200, "avg(", "list(x)", "é", "\ud800", "%",
+]  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Target:
+    """One reader, or some that read the same.
+
+    Attributes:
+        make: writes a good folder.
+        files: (pattern of files in it, what is done to one of them); one of these is taken a case.
+        read: reads the folder; may return, or raise an LmkError.
+        names_file: whether every message has to name a file; of settings and questions none does.
+    """
+
+    make: Callable[[Path], None]
+    files: list[tuple[str, Mutation]]
+    read: Callable[[Path], object]
+    names_file: bool = True
+
+    def case(self, good: Path, room: Path, rng: Random) -> Callable[[], object]:
+        """Copy the good folder, change one file in it, and return what reads it."""
+        shutil.copytree(good, room)
+        pattern, how = rng.choice(self.files)
+        mutations.damaged(rng.choice(sorted(room.glob(pattern))), how, rng)
+        return lambda: self.read(room)
+
+
+def labels() -> AnnotationSet:
+    """Three small instances with all columns that readers look at, and boxes."""
+    rng = np.random.default_rng(5)
+    rows = [
+        {"image": image, "instance": instance, "landmark": k, "x": x, "y": y, "annotator": "ann", "source": "s"}
+        for image, instance in (("a.png", 0), ("b.png", 0), ("b.png", 1))
+        for k, (x, y) in enumerate(rng.uniform(3, 20, (4, 2)))
+    ]
+    made = make_set(pd.DataFrame(rows), FACE, {"producer": "fuzz", "parent": None}, "fuzz")
+    left, top, side = default_boxes(made.points, 1.25).T
+    return made.with_columns(width=32, height=24, box_x=left, box_y=top, box_size=side)
+
+
+def refined() -> AnnotationSet:
+    """The same after an iteration, with evidence."""
+    before = labels()
+    evidence = {"chi2": 0.5, "peak": 0.8, "suspicion": 0.6, "at_edge": False, "reason": "slip", "error_before": 1.0}
+    return before.moved(before.points + 0.5, 1, evidence, {"producer": "fuzz", "parent": "x", "stopped": None})
+
+
+def _write_images(folder: Path) -> None:
+    for seed, name in enumerate(("a.png", "b.png")):
+        (folder / name).write_bytes(cv2.imencode(".png", mutations.noise(seed))[1].tobytes())
+
+
+def _scheme(folder: Path) -> None:
+    write_json(FACE.to_json(), folder / "scheme.json")
+
+
+def _read_scheme(folder: Path) -> None:
+    scheme = load_scheme(str(folder / "scheme.json"))
+    parse_scheme(json.dumps(scheme.to_json()), "again")
+    assert scheme.neighbours.shape == (scheme.size, 2)
+    assert scheme.flip.shape == (scheme.size,)
+
+
+def _pts(folder: Path) -> None:
+    single = labels()
+    single = single.select(single.instances["instance"].to_numpy() == 0)
+    exchange.write(exchange.format_named("pts"), single, folder / "faces")
+    _write_images(folder / "faces")
+    write_annotations(ingest(folder / "faces", "pts", FACE, 1.25), folder / "read.parquet")
+
+
+def _csv(folder: Path) -> None:
+    (folder / "faces").mkdir()
+    exchange.write(exchange.format_named("csv"), labels(), folder / "faces" / "labels.csv")
+    _write_images(folder / "faces")
+    write_annotations(ingest(folder / "faces" / "labels.csv", "csv", FACE, 1.25), folder / "read.parquet")
+
+
+def _ingest(form: str, name: str, with_images: bool) -> Callable[[Path], None]:
+    def read(folder: Path) -> None:
+        made = ingest(folder / name, form, FACE, 1.25, with_images)
+        write_annotations(made, folder / "made.parquet")
+        read_annotations(folder / "made.parquet")
+
+    return read
+
+
+def _write_back(form: str, name: str) -> Callable[[Path], None]:
+    def read(folder: Path) -> None:
+        before = read_annotations(folder / "read.parquet")
+        after = before.moved(before.points + 0.25, 1, {}, {})
+        exchange.write_back(exchange.format_named(form), folder / name, before, after, folder / "back")
+
+    return read
+
+
+def _guess(folder: Path) -> None:
+    write_json(FACE.to_json(), folder / "scheme.json")
+    read_anything(folder / "faces" / "labels.csv", scheme=str(folder / "scheme.json"), images=False)
+
+
+def _params(folder: Path) -> None:
+    shutil.copy(default_profile(), folder / "params.yaml")
+
+
+def _set_case(good: Path, room: Path, rng: Random) -> Callable[[], object]:
+    """A setting of any field to any text."""
+    params = load_params(default_profile()).model_dump()
+    path: list[str] = []
+    inside: object = params
+    while isinstance(inside, dict) and inside and (not path or rng.random() < 0.9):
+        path.append(rng.choice(sorted(inside)))
+        inside = inside[path[-1]]
+    value = mutations.of_json(b'{"a": [1, "b", null, {"c": 1.5}]}', rng).decode("utf-8", "replace")
+    text = rng.choice((value, rng.choice(mutations.WORDS), str(mutations.strange(rng)), "&a [*a, *a]", "!!python/x y"))
+    setting = f"{rng.choice(('.', '.', '.', '', '..')).join(path)}{rng.choice('====:')}{text}"
+    return lambda: load_params(default_profile(), [setting])
+
+
+def _images(folder: Path) -> None:
+    settings = {".jpg": (".jpg", []), ".png": (".png", []), ".bmp": (".bmp", []), ".tif": (".tif", []),
+                ".webp": (".webp", []), ".ppm": (".ppm", []), ".pgm": (".pgm", [])}  # fmt: skip
+    for ending, (codec, asked) in settings.items():
+        (folder / f"a{ending}").mkdir()
+        pixels = mutations.noise(3)
+        pixels = pixels[..., 0] if ending == ".pgm" else pixels
+        (folder / f"a{ending}" / f"a{ending}").write_bytes(cv2.imencode(codec, pixels, asked)[1].tobytes())
+        (folder / f"a{ending}" / "a.pts").write_text("n_points: 4\n{\n5 5\n20 6\n12 12\n11 19\n}\n")
+
+
+def _images_case(good: Path, room: Path, rng: Random) -> Callable[[], object]:
+    ending = rng.choice(sorted(set(SUFFIXES) & {path.suffix for path in good.iterdir()}))
+    shutil.copytree(good / f"a{ending}", room)
+    mutations.damaged(room / f"a{ending}", mutations.of_bytes, rng)
+
+    def read() -> None:
+        made = ingest(room, "pts", FACE, 1.25)
+        from lmk.images import read_image
+
+        crop(read_image(room / f"a{ending}"), made.boxes[0], 32)
+
+    return read
+
+
+def _model(folder: Path) -> None:
+    curve = pd.DataFrame({"images": [8, 16], "loss": [1.0, 0.5], "val_nme": [None, 3.0], "learning_rate": [0.1, 0.0]})
+    save_model(build_model(TINY, FACE, 0), FACE, {"producer": "fuzz", "parameters": {}}, curve, folder / "model")
+
+
+def _read_model(folder: Path) -> None:
+    is_whole(folder / "model", {"producer": "fuzz", "parameters": {}})
+    load_model(folder / "model", FACE)
+    read_curve(folder / "model")["images"].max()
+
+
+def _set(folder: Path) -> None:
+    write_annotations(labels(), folder / "one.parquet")
+    write_annotations(refined(), folder / "other.parquet")
+
+
+def _read_set(folder: Path) -> None:
+    one, other = (read_annotations(folder / f"{name}.parquet") for name in ("one", "other"))
+    one.describe(), repr(other), other.frame
+    format_compare(compare(one, other))
+    for form, name in (("csv", "out.csv"), ("pts", "out")):
+        try:
+            exchange.write(exchange.format_named(form), other, folder / name)
+        except LmkError:
+            continue
+    write_annotations(other, folder / "again.parquet")
+    read_annotations(folder / "again.parquet")
+
+
+def _history(folder: Path) -> None:
+    paths = Workspace(folder)
+    write_annotations(labels(), paths.annotations("i00"))
+    write_annotations(refined(), paths.annotations("i01"))
+    rows = pd.DataFrame(
+        {"image": ["a.png"], "instance": [0], "landmark": [1], "action": ["revert"], "x": [3.0], "y": [4.0],
+         "decided_by": ["me"], "why": [None]}
+    )  # fmt: skip
+    ledger.record(paths.decisions, "i01", rows)
+
+
+def _read_history(folder: Path) -> None:
+    paths = Workspace(folder)
+    found = audited(paths, list(paths.files()), {"far": "percent > 25", "mean": "avg(drift) > 3"}, "landmark")
+    format_audit(found)
+    with asking(paths) as questions:
+        format_suspects(suspects(questions, "i01"))
+    write_annotations(ledger.accepted(read_annotations(paths.annotations("i01")), paths.decisions), paths.labels)
+
+
+def _table(folder: Path) -> None:
+    _history(folder)
+    with asking(Workspace(folder)):
+        pass
+
+
+def _results(folder: Path) -> None:
+    _history(folder)
+    paths = Workspace(folder)
+    found = audited(paths, ["i00", "i01"], {"far": "percent > 25"}, "landmark")
+    write_json(found.as_json(), paths.audit)
+    row = {"nme": 1.5, "median": 1.0, "auc": 0.5, "failure_rate": 0.0}
+    table = {"points": 12, "threshold": 8.0, "box": row, "eyes": row}
+    networks = {"i00": {"truth": table, "human": table}}
+    metrics = {
+        "headline": {"normaliser": "eyes", "failure": 8.0}, "labels": {"i00": {**table, "gross": table}, "i01": table},
+        "detector": networks, "downstream": {"resnet": {"human": networks["i00"], "refined": networks["i00"]}},
+    }  # fmt: skip
+    write_json(metrics, paths.metrics)
+
+
+def _read_results(folder: Path) -> None:
+    paths = Workspace(folder)
+    format_audit(read_audit(paths.audit))
+    format_metrics(read_metrics(paths.metrics))
+
+
+@cache
+def _trained() -> tuple[object, ...]:
+    """A network with its average and the moments of one step."""
+    model = build_model(TINY, FACE, 0)
+    averaged = copy.deepcopy(model)
+    training = load_params(default_profile()).training
+    optimiser = _optimiser(model, training)
+    import torch
+
+    model(torch.zeros(2, 3, 32, 32)).sum().backward()
+    optimiser.step()
+    return model, averaged, optimiser, training
+
+
+def _checkpoint(folder: Path) -> None:
+    model, averaged, optimiser, _ = _trained()
+    run = _Run(model, averaged, optimiser)  # type: ignore[arg-type]
+    run.step, run.losses = 1, [0.5]
+    run.look(8, 3.0, 0.1, 3)
+    run.save(folder)
+
+
+def _read_checkpoint(folder: Path) -> None:
+    model, averaged, _, training = _trained()
+    model = copy.deepcopy(model)
+    run = _Run(model, averaged, _optimiser(model, training))  # type: ignore[arg-type]
+    run.resume(folder)
+    if run.best is not None:
+        copy.deepcopy(averaged).load_state_dict(run.best)  # type: ignore[attr-defined]
+    for weight in model.parameters():  # type: ignore[attr-defined]
+        weight.grad = weight.detach() * 0
+    run.optimiser.step()
+
+
+def _weights(folder: Path) -> None:
+    write_json({"weights": {"left": 1.0, "right": 0.5, "nose": 2, "chin": 1}}, folder / "weights.json")
+
+
+def _truth(folder: Path) -> None:
+    exchange.write(exchange.format_named("csv"), labels(), folder / "truth.csv")
+    write_annotations(labels(), folder / "truth.parquet")
+
+
+def _read_truth(folder: Path) -> None:
+    for name in ("truth.csv", "truth.parquet"):
+        read_truth(str(folder / name), FACE)
+
+
+def _rendered(folder: Path) -> None:
+    from lmk.synth.write import render_dataset
+
+    render_dataset(folder / "set", {"": 1}, 1, 48, "default", lambda done, total: None)
+
+
+def _crops(folder: Path) -> None:
+    cache = Cache(folder / "c.crops", 3, 8)
+    cache.put(1, np.full((8, 8, 3), 7, np.uint8))
+
+
+def _read_crops(folder: Path) -> None:
+    cache, into = Cache(folder / "c.crops", 3, 8), np.empty((8, 8, 3), np.uint8)
+    for row in range(3):
+        assert not cache.get(row, into) or (into == 7).all()
+
+
+def _rwlock(folder: Path) -> None:
+    (folder / ".dvc" / "tmp").mkdir(parents=True)
+    write_json({"artifacts/x": {"read": [{"pid": 1, "cmd": "dvc repro"}]}}, folder / ".dvc" / "tmp" / "rwlock")
+
+
+class _Sql(Target):
+    """Conditions and questions of any words."""
+
+    def case(self, good: Path, room: Path, rng: Random) -> Callable[[], object]:
+        words = rng.choice(SQL).split(" ")
+        for _ in range(rng.choice((1, 1, 2, 4))):
+            at = rng.randrange(len(words) + 1)
+            words[at : at + rng.choice((0, 1))] = [rng.choice(SQL_WORDS)]
+        text = " ".join(words)
+
+        def ask() -> None:
+            with asking(Workspace(good)) as questions:
+                try:
+                    questions.ask(f"SELECT image FROM points WHERE {condition(text)} LIMIT 5", (), text)
+                except LmkError:
+                    questions.ask(text)
+
+        return ask
+
+
+class _Case(Target):
+    """A target whose cases are a function of their own."""
+
+    def case(self, good: Path, room: Path, rng: Random) -> Callable[[], object]:
+        return self.read(good, room, rng)  # type: ignore[call-arg, return-value]
+
+
+def _mend(folder: Path) -> None:
+    mend(folder)
+
+
+TARGETS: dict[str, Target] = {
+    "pts": Target(_pts, [("faces/*.pts", mutations.of_text), ("faces/*.csv", mutations.of_text)],
+                  _ingest("pts", "faces", False)),
+    "csv": Target(_csv, [("faces/*.csv", mutations.of_text)], _ingest("csv", "faces/labels.csv", False)),
+    "pts back": Target(_pts, [("faces/*.pts", mutations.of_text), ("faces/*.csv", mutations.of_text)],
+                       _write_back("pts", "faces")),
+    "csv back": Target(_csv, [("faces/*.csv", mutations.of_text)], _write_back("csv", "faces/labels.csv")),
+    "guess": Target(_csv, [("faces/*.csv", mutations.of_text)], _guess),
+    "scheme": Target(_scheme, [("scheme.json", mutations.of_json)], _read_scheme),
+    "params": Target(_params, [("params.yaml", mutations.of_text)], lambda folder: load_params(folder / "params.yaml")),
+    "set": _Case(lambda folder: None, [], _set_case, names_file=False),  # type: ignore[arg-type]
+    "images": _Case(_images, [], _images_case),  # type: ignore[arg-type]
+    "model": Target(_model, [("model/config.json", mutations.of_json), ("model/model.*", mutations.of_tensors),
+                             ("model/curve.csv", mutations.of_text)], _read_model),
+    "sets": Target(_set, [("*.parquet", mutations.of_parquet)], _read_set),
+    "history": Target(_history, [("annotations/*", mutations.of_parquet), ("decisions/*/*", mutations.of_parquet)],
+                      _read_history),
+    "table": Target(_table, [(".work/audit/*.duckdb", mutations.of_bytes)], _read_history),
+    "results": Target(_results, [("*.json", mutations.of_json)], _read_results),
+    "checkpoint": Target(_checkpoint, [(CHECKPOINT, mutations.of_tensors)], _read_checkpoint),
+    "weights": Target(_weights, [("*.json", mutations.of_json)], lambda folder: read_weights(folder / "weights.json")),
+    "truth": Target(_truth, [("*.csv", mutations.of_text), ("*.parquet", mutations.of_parquet)], _read_truth),
+    "sheet": Target(_rendered, [("set/*/*.csv", mutations.of_text), ("set/faces/*.pts", mutations.of_text),
+                                ("set/faces/*.jpg", mutations.of_bytes)],
+                    lambda folder: contact_sheet(folder / "s.png", folder / "set", 1, 1, 64)),
+    "crops": Target(_crops, [("*.crops", mutations.of_bytes)], _read_crops),
+    "rwlock": Target(_rwlock, [(".dvc/tmp/rwlock", mutations.of_json)], _mend),
+    "sql": _Sql(_table, [], lambda folder: None, names_file=False),
+}  # fmt: skip
+
+# Cases that `make test` runs, about fifteen seconds in all: fewer where one takes a twentieth of a second.
+QUICK = {
+    "scheme": 300, "weights": 300, "rwlock": 200, "crops": 200, "params": 60, "set": 60, "images": 60, "sheet": 60,
+    "pts": 40, "csv": 40, "pts back": 30, "csv back": 30, "truth": 30, "results": 30, "sets": 25, "checkpoint": 20,
+    "sql": 20, "model": 15, "guess": 15, "history": 8, "table": 6,
+}  # fmt: skip
