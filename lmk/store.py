@@ -38,6 +38,8 @@ from lmk.errors import DataError, FormatError
 from lmk.files import alone as alone
 from lmk.files import remove as remove
 from lmk.files import replacing as replacing
+from lmk.files import write_json as write_json
+from lmk.files import write_text as write_text
 from lmk.limits import CELL_BYTES, SET_BYTES, SET_ROWS
 from lmk.names import check_names
 from lmk.reading import check_file, opened, parse_json, whole
@@ -60,23 +62,6 @@ _TYPES = {
 }
 
 
-def write_text(text: str, path: Path) -> None:
-    """Write text."""
-    with replacing(path) as temporary:
-        temporary.write_text(text, encoding="utf-8")
-
-
-def write_json(content: Any, path: Path) -> None:
-    """Write JSON for people and for `git diff`."""
-    write_text(json.dumps(content, indent=2, sort_keys=True) + "\n", path)
-
-
-def write_csv(table: pd.DataFrame, path: Path) -> None:
-    """Write a table for `dvc plots`."""
-    with replacing(path) as temporary:
-        table.to_csv(temporary, index=False, float_format="%.6g", lineterminator="\n")
-
-
 def digest_of(*parts: Any) -> str:
     """A short name for content: of files by their bytes, of anything else by its JSON."""
     total = hashlib.sha256()
@@ -88,6 +73,12 @@ def digest_of(*parts: Any) -> str:
             total.update(json.dumps(part, sort_keys=True).encode())
         total.update(b"\0")
     return total.hexdigest()[:16]
+
+
+def write_csv(table: pd.DataFrame, path: Path) -> None:
+    """Write a table for `dvc plots`."""
+    with replacing(path) as temporary:
+        table.to_csv(temporary, index=False, float_format="%.6g", lineterminator="\n")
 
 
 def write_annotations(annotations: AnnotationSet, path: Path) -> None:

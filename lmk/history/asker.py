@@ -153,6 +153,8 @@ def main(path: str, config: str) -> None:
         answers.flush()
         return
     database.execute("SET enable_progress_bar = false; SET lock_configuration = true")
+    import pandas  # noqa: F401, ICN001 (before the clock of the first question runs)
+
     _limit_memory()
     while True:
         try:

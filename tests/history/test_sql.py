@@ -112,10 +112,10 @@ def test_a_mistake_that_shows_late_is_told_like_any_other(questions):
 
 @pytest.fixture
 def hurried(tmp_path):
-    """Questions of people who have a second each."""
+    """Questions of people who have two seconds each."""
     points = scattered(4, 1)
     names = [f"{number}.jpg" for number in range(4)]
-    with asking(folder(tmp_path, make(names, points), make(names, points + 1)), seconds=1) as asked:
+    with asking(folder(tmp_path, make(names, points), make(names, points + 1)), seconds=2) as asked:
         yield asked
 
 
@@ -132,7 +132,7 @@ def hurried(tmp_path):
 def test_a_question_without_end_ends_when_its_time_is_up(hurried, question):
     start = time.monotonic()
     with pytest.raises(
-        QueryError, match=r"^(SELECT|WITH).*: no answer within 1 s; ask for less .*--seconds"
+        QueryError, match=r"^(SELECT|WITH).*: no answer within 2 s; ask for less .*--seconds"
     ) as mistake:
         hurried.first(question, 10)
 
@@ -171,10 +171,10 @@ def test_rows_beyond_the_limit_are_counted(questions):
 
 def test_conditions_and_gates_have_the_same_limits(hurried, tmp_path):
     endless = "landmark < (SELECT count(*) FROM range(100000000000))"
-    with pytest.raises(QueryError, match=r"^--where .*no answer within 1 s"):
-        decide(Workspace(tmp_path / "cleaned"), Wish("revert", endless, None, "me", None, 1), dry_run=True)
+    with pytest.raises(QueryError, match=r"^--where .*no answer within 2 s"):
+        decide(Workspace(tmp_path / "cleaned"), Wish("revert", endless, None, "me", None, 2), dry_run=True)
     for gate in (endless, endless.replace("landmark", "avg(drift)"), f"SELECT {endless} FROM points"):
-        with pytest.raises(QueryError, match=r"^gate slow: .*no answer within 1 s.*audit.seconds"):
+        with pytest.raises(QueryError, match=r"^gate slow: .*no answer within 2 s.*audit.seconds"):
             judge(hurried, {"slow": gate}, "i01")
 
 
