@@ -11,7 +11,7 @@ export DO_NOT_TRACK := 1
 QUICK := tests/kernels tests/formats tests/cli $(filter-out tests/test_bench.py tests/test_cli.py tests/test_python.py, \
 	$(wildcard tests/test_*.py))
 
-.PHONY: setup run test quick fuzz check format clean
+.PHONY: setup run test quick fuzz faults check format clean
 
 setup: $(STAMP)
 
@@ -38,6 +38,10 @@ quick: check
 # 20,000 mutations of every kind of file, for hours; `make fuzz FUZZ="--count 1000 --target csv"` for less.
 fuzz: $(STAMP)
 	$(BIN)/python -m tests.fuzz $(FUZZ)
+
+# Every command interrupted a hundred times: hours. FAULTS="--kills 10 --only train" does less.
+faults: $(STAMP)
+	$(BIN)/python -m tests.faults $(FAULTS)
 
 check: $(STAMP)
 	$(BIN)/ruff format --check .

@@ -36,8 +36,10 @@ from lmk.columns import (
 )
 from lmk.errors import DataError, FormatError
 from lmk.files import alone as alone
+from lmk.files import making as making
 from lmk.files import remove as remove
 from lmk.files import replacing as replacing
+from lmk.files import room_beside as room_beside
 from lmk.files import write_json as write_json
 from lmk.files import write_text as write_text
 from lmk.limits import CELL_BYTES, SET_BYTES, SET_ROWS

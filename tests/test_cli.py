@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 
 from lmk.cli import main
-from lmk.store import alone, read_annotations, write_annotations
+from lmk.store import alone, making, read_annotations, write_annotations
 from tests.conftest import ROOT, SMALL
 
 pytestmark = pytest.mark.usefixtures("every_peak_counts_in_module")
@@ -222,6 +222,33 @@ def test_a_folder_in_which_another_run_is_at_work_is_left_alone(rendered, tmp_pa
     assert not (out / "annotations").exists()
 
 
+@pytest.mark.parametrize(
+    "command",
+    [
+        ["render", "TARGET", "--count", 2, "--size", 64],
+        ["ingest", "FACES", "-o", "TARGET"],
+        ["train", "CLEANED/annotations/i00.parquet", "--images", "FACES", "-o", "TARGET", *SMALLER],
+        ["refine", "CLEANED/annotations/i00.parquet", "--model", "CLEANED/models/i00", "--images", "FACES",
+         "-o", "TARGET", *SMALLER],
+        ["export", "CLEANED/labels.parquet", "--format", "pts", "-o", "TARGET"],
+        ["export", "CLEANED/labels.parquet", "--format", "csv", "-o", "TARGET"],
+        ["labels", "CLEANED", "-o", "TARGET"],
+        ["ambiguity", "CLEANED", "-o", "TARGET"],
+    ],
+    ids=lambda command: "-".join(map(str, command[:1])),
+)  # fmt: skip
+def test_of_two_commands_that_make_one_target_the_second_says_so(command, rendered, cleaned, tmp_path, capsys):
+    target = tmp_path / "deep" / "target"
+    places = {"TARGET": target, "FACES": rendered / "faces"}
+    command = [str(places.get(word, word)).replace("CLEANED", str(cleaned)) for word in command]
+
+    with making(target):
+        said = fails(capsys, *command)
+
+    assert said == f"lmk: {target}: another process is at work there; wait for it, or name another place"
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_a_shorter_schedule_leaves_no_iteration_of_the_longer_one_and_other_labels_are_refused(
     rendered, faces, cleaned, tmp_path, capsys
 ):
@@ -426,6 +453,29 @@ def test_a_disk_that_is_full_is_one_line_and_leaves_nothing_half_written(rendere
     assert len(said) == 1, done.stderr
     assert "nothing was left half written" in said[0]
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_training_that_lacks_memory_says_what_to_make_smaller(rendered, cleaned, tmp_path):
+    code = (
+        "import resource, sys\nfrom pathlib import Path\nimport lmk.training.fit, lmk.training.starting\n"
+        "from lmk.cli import main\n"
+        "[has] = [line.split()[1] for line in Path('/proc/self/status').read_text().splitlines() if 'VmSize' in line]\n"
+        "limit = (int(has) << 10) + (1 << 30)\nresource.setrlimit(resource.RLIMIT_AS, (limit, limit))\n"
+        "sys.exit(main(sys.argv[1:]))"
+    )
+    labels, target = cleaned / "annotations" / "i00.parquet", tmp_path / "model"
+    large = ["--set", "training.batch=256", "--set", "model.width=128", "--set", "model.input_size=128"]
+    command = ["train", str(labels), "--images", str(rendered / "faces"), "-o", str(target), *SMALLER, *large]
+
+    done = subprocess.run([sys.executable, "-c", code, *command], cwd=ROOT, capture_output=True, text=True, check=False)
+
+    assert done.returncode == 1, done.stderr
+    assert re.fullmatch(
+        r"lmk: training: not enough memory( for [\d.]+ \w+ more)?; make training.batch, model.input_size or the network"
+        " smaller\n",
+        done.stderr,
+    ), done.stderr
+    assert not target.exists()
 
 
 def test_damaged_and_foreign_files_are_one_line(rendered, human, cleaned, tmp_path, capsys):

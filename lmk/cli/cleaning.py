@@ -104,6 +104,7 @@ def train(
     Learns from split train, watches val, never sees test; goes on after an interruption.
     """
     from lmk.names import Folder
+    from lmk.store import making
     from lmk.training import starting
     from lmk.training.fit import fit
     from lmk.training.recipe import Job, Recipe
@@ -118,7 +119,8 @@ def train(
     recipe = Recipe(network, params.training, params.augmentation, importance=importance)
     job = Job(known, folder, output, output.parent / ".work", "training", begin)
 
-    done = starting.train_once(job, lambda: fit(recipe, job))
+    with making(output):
+        done = starting.train_once(job, lambda: fit(recipe, job))
     if done:
         print(f"{output}: trained on {labels}")
     else:
@@ -158,11 +160,13 @@ def refine(
     """
     from lmk.names import Folder
     from lmk.refine.single import Files, refine_once
+    from lmk.store import making
 
     params = load(profile, settings)
     folder = Folder(existing(images, "folder of images"), params.data.links)
     files = Files(labels, human or labels, model, folder, output)
-    number = refine_once(files, refiner, params)
+    with making(output):
+        number = refine_once(files, refiner, params)
     print(f"{output}: iteration {number}; see what moved: lmk diff {labels} {output}")
 
 

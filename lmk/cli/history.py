@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
+from contextlib import nullcontext
 from pathlib import Path
 
 import click
@@ -176,7 +177,7 @@ def ambiguity(folder: Path, iteration: str | None, as_json: bool, output: Path |
     """
     from lmk.audit.ambiguity import as_json as plain
     from lmk.audit.ambiguity import format_ambiguity, of_iteration
-    from lmk.store import write_json
+    from lmk.store import making, write_json
     from lmk.workspace import Workspace
 
     paths = Workspace(folder)
@@ -184,10 +185,11 @@ def ambiguity(folder: Path, iteration: str | None, as_json: bool, output: Path |
     if output:
         paths.refuse_among_iterations(output)
     name = iteration or list(files)[-1]
-    found = of_iteration(paths, name)
-    content = plain(found, name)
-    if output:
-        write_json(content, output)
+    with making(output) if output else nullcontext():
+        found = of_iteration(paths, name)
+        content = plain(found, name)
+        if output:
+            write_json(content, output)
     print(json.dumps(content, indent=2) if as_json else format_ambiguity(found))
 
 
@@ -254,14 +256,15 @@ def labels(folder: Path, output: Path) -> None:
     The last iteration's, but for points that somebody has decided on with `lmk accept` or `lmk revert`.
     """
     from lmk.history.ledger import accepted
-    from lmk.store import read_annotations, write_annotations
+    from lmk.store import making, read_annotations, write_annotations
     from lmk.workspace import Workspace
 
     paths = Workspace(folder)
     last = list(paths.files().values())[-1]
     paths.refuse_among_iterations(output)
-    held = accepted(read_annotations(last), paths.decisions)
-    write_annotations(held, output)
+    with making(output):
+        held = accepted(read_annotations(last), paths.decisions)
+        write_annotations(held, output)
     print(f"{output}: {last.stem}, {held.provenance['decided']} points as they were decided")
 
 

@@ -7,9 +7,8 @@ question is one SELECT.  What a person has written is answered by a process with
 from __future__ import annotations
 
 import tempfile
-import time
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -23,7 +22,7 @@ from lmk.errors import QueryError
 from lmk.history import ledger
 from lmk.history.asker import Asker, Question, answer, mistake
 from lmk.history.table import MEMORY, build_table, made_by
-from lmk.store import digest_of, remove
+from lmk.store import digest_of, room_beside
 from lmk.workspace import Workspace
 
 SECONDS = 60.0  # that a person's question may take, where neither parameters nor an option say so
@@ -55,14 +54,12 @@ def asking(paths: Workspace, names: Sequence[str] | None = None, seconds: float 
             yield questions
         return
     place = kept.parent
-    _forget_killed(place)
-    try:
-        place.mkdir(parents=True, exist_ok=True)
-        room = tempfile.TemporaryDirectory(dir=place)
-    except OSError:  # a folder that may only be read: the table lives as long as the question
-        room = tempfile.TemporaryDirectory()
-    with room as folder:
-        made = Path(folder) / name
+    with ExitStack() as stack:
+        try:
+            room = stack.enter_context(room_beside(place / "table"))
+        except OSError:  # a folder that may only be read: the table lives as long as the question
+            room = Path(stack.enter_context(tempfile.TemporaryDirectory()))
+        made = room / name
         build_table(sets, made, decided, Progress("comparing iterations", "instances"))
         with Questions(made, seconds) as questions:  # before others, who may remove it by its name
             if place in made.parents:
@@ -74,19 +71,19 @@ def asking(paths: Workspace, names: Sequence[str] | None = None, seconds: float 
 
 
 def _opened(kept: Path, seconds: float) -> Questions | None:
-    """The table of an earlier time; None where it is not there, or cannot be read: it can be made again."""
+    """The table of an earlier time; None where it is not there, or is not whole: it can be made again."""
+    if not kept.is_file():
+        return None
     try:
-        return Questions(kept, seconds) if kept.is_file() else None
+        questions = Questions(kept, seconds)
     except duckdb.Error:
         return None
-
-
-def _forget_killed(place: Path) -> None:
-    """Remove what processes that were killed a day ago or more have left."""
-    for left in place.glob("tmp*"):
-        with suppress(OSError):
-            if left.stat().st_mtime < time.time() - 86400:
-                remove(left)
+    try:
+        questions.rows("SELECT 1 FROM labels LIMIT 0")  # what is made last
+    except QueryError:
+        questions.close()
+        return None
+    return questions
 
 
 def condition(text: str) -> str:
@@ -116,6 +113,10 @@ class Questions:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """No more questions."""
         if self._asker is not None:
             self._asker.close()
         self._database.close()

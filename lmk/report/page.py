@@ -33,7 +33,7 @@ from lmk.report.gallery import gallery, rule
 from lmk.report.measures import cards, measures, signed
 from lmk.report.summary import JUDGE, WEAK
 from lmk.scheme import LandmarkScheme
-from lmk.store import read_header, write_text
+from lmk.store import making, read_header, write_text
 from lmk.workspace import Workspace
 
 _NOTHING = "–"  # noqa: RUF001 (a dash as wide as a digit)
@@ -60,19 +60,20 @@ def write_report(
         metrics: what was measured, if anything was.
         seconds: that a gate may take when it is asked for its points.
     """
-    headers = {name: read_header(paths.annotations(name)) for name in names}
-    _, scheme, _ = headers[names[0]]
-    provenance = {name: Provenance.of(header[2]) for name, header in headers.items()}
-    with asking(paths, names, seconds) as questions:
-        content = _content(questions, scheme, names, found, images, metrics)
-    content |= {
-        "folder": str(paths.root),
-        "log": [_made(name, known) for name, known in provenance.items()],
-        "links": paths.data_docs_links(names),
-        "next": _advice(content, found, provenance[names[-1]], str(paths.root)),
-    }
-    page = _environment().get_template("report.html.j2").render(content)
-    write_text(page, paths.report)
+    with making(paths.report):
+        headers = {name: read_header(paths.annotations(name)) for name in names}
+        _, scheme, _ = headers[names[0]]
+        provenance = {name: Provenance.of(header[2]) for name, header in headers.items()}
+        with asking(paths, names, seconds) as questions:
+            content = _content(questions, scheme, names, found, images, metrics)
+        content |= {
+            "folder": str(paths.root),
+            "log": [_made(name, known) for name, known in provenance.items()],
+            "links": paths.data_docs_links(names),
+            "next": _advice(content, found, provenance[names[-1]], str(paths.root)),
+        }
+        page = _environment().get_template("report.html.j2").render(content)
+        write_text(page, paths.report)
 
 
 def _environment() -> Environment:

@@ -11,6 +11,7 @@ import numpy as np
 
 from lmk.annotations import AnnotationSet
 from lmk.crops import CropSource, crops_of
+from lmk.errors import enough_memory
 from lmk.inference import BATCH, keep_memory, predict
 from lmk.models.base import Detector
 from lmk.models.store import build_model
@@ -34,7 +35,8 @@ def measure(recipe: Recipe, annotations: AnnotationSet, images: AnyFolder) -> Sp
     keep_memory()
     learnt = np.flatnonzero(annotations.in_split("train"))[: max(BATCH, STEPS * recipe.training.batch)]
     few = annotations.select(np.isin(np.arange(len(annotations.instances)), learnt))
-    with tempfile.TemporaryDirectory() as folder:
+    smaller = "training.batch, model.input_size or the network"
+    with tempfile.TemporaryDirectory() as folder, enough_memory("trying how fast this machine trains", smaller):
         crops = crops_of(few, images, recipe.network.input_size, Path(folder))
         crops.read(np.arange(len(crops)))  # decoding is done once for all trainings, and not timed
         model = build_model(recipe.network, few.scheme, recipe.training.seed)
