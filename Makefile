@@ -11,7 +11,7 @@ export DO_NOT_TRACK := 1
 QUICK := tests/kernels tests/formats tests/cli $(filter-out tests/test_bench.py tests/test_cli.py tests/test_python.py, \
 	$(wildcard tests/test_*.py))
 
-.PHONY: setup run test quick fuzz check format clean
+.PHONY: setup run test quick fuzz faults check format clean
 
 setup: $(STAMP)
 
@@ -27,8 +27,9 @@ run: $(STAMP)
 	$(BIN)/dvc repro
 	@$(BIN)/python -m pipelines results
 
+# Two processes, each with one thread: modules are whole, so that what one prepares is prepared once.
 test: $(STAMP)
-	$(BIN)/python -m pytest
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadfile
 
 # What a developer runs between two edits.
 quick: check
@@ -37,6 +38,10 @@ quick: check
 # 20,000 mutations of every kind of file, for hours; `make fuzz FUZZ="--count 1000 --target csv"` for less.
 fuzz: $(STAMP)
 	$(BIN)/python -m tests.fuzz $(FUZZ)
+
+# Every command interrupted a hundred times: hours. FAULTS="--kills 10 --only train" does less.
+faults: $(STAMP)
+	$(BIN)/python -m tests.faults $(FAULTS)
 
 check: $(STAMP)
 	$(BIN)/ruff format --check .

@@ -27,8 +27,8 @@ examples:
   python -m flows.retrain                      bring everything up to date, now
   python -m flows.retrain --cron "0 3 * * *"   stay, and do so every night at three (UTC)
 
-Neither needs a server: one is started for as long as the command runs, and a schedule says at which address it shows
-runs and their reports in a browser.  To use one that stays:
+Neither needs a server: one is started for as long as the command runs, which says at which address it shows runs and
+their reports in a browser.  To use one that stays:
   prefect server start
   export PREFECT_API_URL=http://127.0.0.1:4200/api
 
@@ -83,10 +83,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         check_repo(repo)
         check(options.cron)
-        if options.cron is None:
-            retrain(repo)
-        else:
-            with server():
+        with server():
+            if options.cron is None:
+                retrain(repo)
+            else:
                 keep(retrain, repo, cron=options.cron)
     except (LmkError, httpx.TransportError) as error:
         reason = error if isinstance(error, LmkError) else lost(error)

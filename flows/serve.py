@@ -1,4 +1,4 @@
-"""A flow on a schedule: the server that it needs, and what can be refused before anything is started."""
+"""The server that a flow needs, its schedule, and what can be refused before anything is started."""
 
 from __future__ import annotations
 
@@ -18,11 +18,14 @@ from prefect import Flow
 from prefect.client.orchestration import get_client
 from prefect.client.schemas.objects import ConcurrencyLimitConfig, ConcurrencyLimitStrategy
 from prefect.client.schemas.schedules import CronSchedule
+from prefect.events.worker import EventsWorker
+from prefect.logging.handlers import APILogWorker
 from prefect.settings import PREFECT_API_URL, get_current_settings, temporary_settings
 
 from lmk.errors import LmkError
 
 SERVER_TIMEOUT = 120  # seconds
+FAREWELL = 30  # seconds for the last lines of a log
 # Run a command that Linux ends when the process that started it ends, however that ends.
 _ENDS_WITH_US = (
     "import ctypes, os, signal, sys; ctypes.CDLL(None).prctl(1, signal.SIGTERM); "  # 1 is PR_SET_PDEATHSIG
@@ -79,7 +82,10 @@ logging.getLogger("prefect").addFilter(_WithoutFarewell())
 
 @contextmanager
 def server() -> Iterator[None]:
-    """Start a Prefect server on the loopback where none is configured: the one of Prefect's own schedules nothing."""
+    """Start a Prefect server on the loopback where none is configured, which ends with this process, however that ends.
+
+    The one that Prefect starts of its own accord schedules nothing, and outlives a flow that is killed.
+    """
     if get_current_settings().api.url is not None:
         yield
         return
@@ -103,7 +109,11 @@ def server() -> Iterator[None]:
                     )
                 time.sleep(0.5)
             print(f"Prefect server: http://127.0.0.1:{port}")
-            yield
+            try:
+                yield
+            finally:  # what it has not been told yet; later there is nobody to tell
+                APILogWorker.drain_all(timeout=FAREWELL)
+                EventsWorker.drain_all(timeout=FAREWELL)
     finally:
         if process.poll() is None:
             os.killpg(process.pid, signal.SIGTERM)

@@ -27,8 +27,8 @@ from lmk.names import check_names
 from lmk.scheme import LandmarkScheme
 
 SPLITS = ("train", "val", "test")
-UNIT = 1 / 64  # of a pixel: what a file keeps; a point moved when it moved by more
-FAR = 1e6  # pixels; float32 no longer resolves a 64th of one there
+UNIT = 1 / 64  # of a pixel: to which a moved point is rounded; a point moved when it moved by more
+FAR = 1e6  # pixels; no image is so large
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -195,9 +195,16 @@ class AnnotationSet:
         evidence: Mapping[str, Any],
         provenance: dict[str, Any],
     ) -> AnnotationSet:
-        """Return the set with other positions, (N, K, 2), and the evidence for them, each (N, K); the rest stays."""
+        """Return the set with other positions, (N, K, 2), and the evidence for them, each (N, K); the rest stays.
+
+        New positions are rounded to 1/64 pixel, which takes what differs between machines out of them.  A point that
+        is where it was, as far as that, keeps its number to the last bit.
+        """
         nothing = dict.fromkeys(EVIDENCE)
-        changed = {**nothing, **evidence, "x": points[..., 0], "y": points[..., 1], "iteration": iteration}
+        rounded, old = np.round(points / UNIT) * UNIT, self.points
+        there = ((rounded == np.round(old / UNIT) * UNIT) | (np.isnan(points) & np.isnan(old))).all(-1, keepdims=True)
+        x, y = np.moveaxis(np.where(there, old, rounded), -1, 0)
+        changed = {**nothing, **evidence, "x": x, "y": y, "iteration": iteration}
         return replace(self.with_columns(**changed), provenance=provenance)
 
 

@@ -22,7 +22,9 @@ Numbers = NDArray[np.float64]
 
 SHOWN = 5  # offenders that a verdict lists for each check
 _TYPES = {**COLUMNS, **EVIDENCE}
-_KINDS = {"string": "text", "float32": "number", "bool": "yes or no"}  # the other types hold whole numbers
+_KINDS = {  # the other types hold whole numbers
+    "string": "text", "float32": "number", "float64": "number", "bool": "yes or no",
+}  # fmt: skip
 _NEVER_EMPTY = [*KEYS, "visibility", "split", "iteration"]
 _OF_IMAGE = ["width", "height", "box_x", "box_y", "box_size"]
 _EXPLAINING = ["prior_cost", "chi2", "peak", "spread", "at_edge"]  # where the refiner has something to say in them

@@ -14,6 +14,7 @@ from lmk.evaluation import label_metrics
 from lmk.history.ledger import accepted
 from lmk.images import image_root
 from lmk.ingest import ingest
+from lmk.names import Folder
 from lmk.plan import about, in_words, plan, seconds, speed_of
 from lmk.refine.iteration import Method, run_iteration
 from lmk.report.page import write_report
@@ -32,11 +33,12 @@ def clean(source: Path, params: Params, out: Path) -> Workspace:
     Run it again after a kill, and it goes on: a network that is there and was trained on these very labels with these
     very parameters is not trained again.
     """
-    images = image_root(source)
+    folder = Folder(source, params.data.links)
+    images = image_root(folder)
     scheme = load_scheme(params.data.scheme)
     truth = read_truth(params.data.truth, scheme)
     human = ingest(
-        source, params.data.format, scheme, params.data.box_scale, progress=Progress("reading labels", "images")
+        folder, params.data.format, scheme, params.data.box_scale, progress=Progress("reading labels", "images")
     )
     print(f"{source}: {human.describe()}", file=sys.stderr)
     if truth is not None:  # now, and not after an hour of training
@@ -45,7 +47,7 @@ def clean(source: Path, params: Params, out: Path) -> Workspace:
         return _clean(human, images, truth, params, out)
 
 
-def _clean(human: AnnotationSet, images: Path, truth: AnnotationSet | None, params: Params, out: Path) -> Workspace:
+def _clean(human: AnnotationSet, images: Folder, truth: AnnotationSet | None, params: Params, out: Path) -> Workspace:
     paths = Workspace(out)
     verdict = enforce(human, params.validation, Place("i00", paths.rejected, paths.data_docs("i00")))
     _keep(human, paths)
@@ -63,17 +65,17 @@ def _clean(human: AnnotationSet, images: Path, truth: AnnotationSet | None, para
     if metrics is not None:
         write_json(metrics.as_json(), paths.metrics)
     write_annotations(accepted(sets[params.refine.last], paths.decisions), paths.labels)
-    found = audited(paths, params.refine.chain(), params.audit.gates)
+    found = audited(paths, params.refine.chain(), params.audit.gates, seconds=params.audit.seconds)
     write_json(found.as_json(), paths.audit)
     for gate in found.gates or ():
         if gate.broken or gate.unjudged:
             warn(f"{gate}; `lmk audit {out}` says more")
-    write_report(paths, params.refine.chain(), found, images, metrics)
+    write_report(paths, params.refine.chain(), found, images, metrics, params.audit.seconds)
     remove(paths.crops)
     return paths
 
 
-def _announce(human: AnnotationSet, images: Path, params: Params, paths: Workspace) -> None:
+def _announce(human: AnnotationSet, images: Folder, params: Params, paths: Workspace) -> None:
     """Say what will be done, and about how long it takes."""
     planned = plan(params, human, images, paths)
     print(in_words(planned), file=sys.stderr)

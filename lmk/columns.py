@@ -24,8 +24,8 @@ COLUMNS: dict[str, str] = {
     "image": "string",
     "instance": "int32",
     "landmark": "int16",
-    "x": "float32",
-    "y": "float32",
+    "x": "float64",  # of a point that nobody moved, the number that the file said
+    "y": "float64",
     "visibility": "uint8",  # 0 not labelled, 1 occluded, 2 visible
     "split": "string",
     "iteration": "int16",

@@ -8,7 +8,7 @@ import sys
 import time
 from collections.abc import Callable
 
-from lmk.errors import LmkError
+from lmk.errors import LmkError, enough_memory
 
 _HINTS = {
     errno.ENOSPC: "; make room, or name another place",
@@ -70,13 +70,15 @@ def _clock(seconds: float) -> str:
 def run_cleanly(work: Callable[[], None]) -> int:
     """Turn a user's mistake, or what the system refuses, into one line and an exit code."""
     try:
-        work()
+        with enough_memory("this work", "model.input_size, training.batch or the images"):
+            work()
+        sys.stdout.flush()  # now, where a disk that is full can still be told
     except LmkError as error:
         print(f"lmk: {error}", file=sys.stderr)
         return error.exit_code
     except BrokenPipeError:
         # The reader of our output left, as `head` does; nothing more can be said to it.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        _print_no_more()
         return 0
     except UnicodeEncodeError as error:
         print(f"lmk: {error.object!r:.80}: not text in UTF-8", file=sys.stderr)
@@ -88,5 +90,14 @@ def run_cleanly(work: Callable[[], None]) -> int:
         place = f"{error.filename}: " if error.filename else "writing: "
         hint = _HINTS.get(error.errno or 0, "")
         print(f"lmk: {place}{error.strerror or error}{hint}; nothing was left half written", file=sys.stderr)
+        try:
+            sys.stdout.flush()
+        except OSError:  # what could not be written is what was printed
+            _print_no_more()
         return 1
     return 0
+
+
+def _print_no_more() -> None:
+    """Else Python tries again when it ends, and says so."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

@@ -26,6 +26,7 @@ from lmk.annotations import AnnotationSet
 from lmk.errors import DataError
 from lmk.images import crop, read_bytes, read_image
 from lmk.kernels.views import to_tensor, view
+from lmk.names import AnyFolder, Folder, as_folder
 
 # Crops are a little larger than the network sees, so that rotating and shifting them brings in real pixels.
 MARGIN = 1.25
@@ -38,7 +39,7 @@ Pixels = NDArray[np.uint8]
 class CropSource:
     """The crops of N instances: `read(rows)` gives (R, size, size, 3), squares `margin` times as large as the boxes."""
 
-    root: Path
+    root: Folder
     images: tuple[str, ...]
     boxes: NDArray[np.float64]  # (N, 3)
     input_size: int
@@ -80,7 +81,7 @@ class CropSource:
         return found
 
     def _cut(self, name: str, places: list[int], rows: NDArray[np.int64], found: Pixels) -> None:
-        image = read_image(self.root / name)
+        image = read_image(self.root.file(name))
         for place in places:
             box = self.boxes[rows[place]]
             grown = box + box[2] * (self.margin - 1) * np.array([-0.5, -0.5, 1.0])
@@ -141,7 +142,7 @@ def _checksum(square: Pixels) -> int:
     return zlib.crc32(square.data.cast("B")) or 1  # 0 marks what is not there
 
 
-def crops_of(annotations: AnnotationSet, images: Path, input_size: int, cache: Path | None = None) -> CropSource:
+def crops_of(annotations: AnnotationSet, images: AnyFolder, input_size: int, cache: Path | None = None) -> CropSource:
     """The pixels that a network sees, for every instance of a set.
 
     Args:
@@ -154,23 +155,24 @@ def crops_of(annotations: AnnotationSet, images: Path, input_size: int, cache: P
         raise DataError("the annotation set was made without images; ingest it again, without --no-images")
     names = annotations.instances["image"].tolist()
     rows = np.arange(len(names))
-    source = CropSource(images, tuple(names), annotations.boxes, input_size, rows)
+    folder = as_folder(images)
+    source = CropSource(folder, tuple(names), annotations.boxes, input_size, rows)
     if cache is None or len(names) * source.size**2 * 3 > CACHED:
         return source
     content = hashlib.sha256(f"{source.size} {source.margin}".encode())
     content.update(np.ascontiguousarray(annotations.boxes).tobytes())
-    for name, digest in zip(names, _digests(images, names), strict=True):
+    for name, digest in zip(names, _digests(folder, names), strict=True):
         content.update(f"{name}\0".encode() + digest)
     kept = Cache(cache / f"{content.hexdigest()[:32]}.crops", len(names), source.size)
     return replace(source, cache=kept)
 
 
-def _digests(root: Path, names: Sequence[str]) -> list[bytes]:
+def _digests(root: Folder, names: Sequence[str]) -> list[bytes]:
     """Of the bytes of each image's file, in order."""
     different = list(dict.fromkeys(names))
     with ThreadPoolExecutor(min(8, os.cpu_count() or 1)) as pool:
-        found = dict(zip(different, pool.map(lambda name: hashlib.sha256(read_bytes(root / name)).digest(), different),
-                         strict=True))  # fmt: skip
+        digests = pool.map(lambda name: hashlib.sha256(read_bytes(root.file(name))).digest(), different)
+        found = dict(zip(different, digests, strict=True))
     return [found[name] for name in names]
 
 

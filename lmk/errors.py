@@ -6,7 +6,9 @@ exits with the class's `exit_code`; anything that is not an `LmkError` is a bug 
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import re
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 
 LONGEST = 1000  # characters of a message; what a file or a command line puts into it may be longer
 
@@ -57,6 +59,33 @@ class ValidationFailed(LmkError):
 
 class QueryError(LmkError):
     """A question in SQL that cannot be answered, or that would do more than ask."""
+
+
+class OutOfMemory(LmkError):
+    """Work that needs more memory than there is."""
+
+
+_LACKS = ("can't allocate memory", "not enough memory", "out of memory", "bad_alloc", "bad allocation")
+
+
+@contextmanager
+def enough_memory(what: str, smaller: str) -> Iterator[None]:
+    """Say in one line that some work lacked memory, Python's, numpy's, or torch's on a processor or a GPU.
+
+    Args:
+        what: the work.
+        smaller: what a user can make smaller.
+    """
+    try:
+        yield
+    except (MemoryError, RuntimeError) as cause:
+        said = str(cause)
+        if not isinstance(cause, MemoryError) and not any(text in said for text in _LACKS):
+            raise
+        asked = re.search(r"allocate ([\d.]+ \w+)", said)
+        raise OutOfMemory(
+            f"{what}: not enough memory{f' for {asked[1]} more' if asked else ''}; make {smaller} smaller"
+        ) from cause
 
 
 class GateBroken(LmkError):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import fcntl
+import json
 import os
 import re
 import shutil
@@ -12,6 +13,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import Any
 
 from lmk.errors import DataError
 
@@ -29,9 +31,7 @@ def replacing(path: Path) -> Iterator[Path]:
     none, never half of the new.  Of several writers at once each has a path of its own; the last to end is what stays.
     """
     path = path.absolute()
-    path.parent.mkdir(parents=True, exist_ok=True)
-    _sweep(path)
-    with _room(path) as room:
+    with room_beside(path) as room:
         temporary = room / path.name
         yield temporary
         for file in sorted(temporary.rglob("*")) if temporary.is_dir() else [temporary]:
@@ -60,8 +60,14 @@ def _put(temporary: Path, path: Path, old: Path) -> None:
 
 
 @contextmanager
-def _room(path: Path) -> Iterator[Path]:
-    """A folder beside `path` that is this writer's alone; its lock says that the writer lives."""
+def room_beside(path: Path) -> Iterator[Path]:
+    """A folder beside `path` that is this writer's alone; its lock says that the writer lives.
+
+    It goes when the block ends; those that killed writers of `path` have left go when it begins.
+    """
+    path = path.absolute()
+    path.parent.mkdir(parents=True, exist_ok=True)
+    _sweep(path)
     while True:
         room = Path(tempfile.mkdtemp(prefix=f".{path.name}.", suffix=".tmp", dir=path.parent))
         with _locked(room) as taken:
@@ -98,7 +104,8 @@ def _locked(folder: Path) -> Iterator[bool | None]:
 def _sweep(path: Path) -> None:
     """Remove what killed writers of `path` have left."""
     ours = re.compile(rf"\.{re.escape(path.name)}\.[a-z0-9_]{{8}}\.tmp")
-    older = {f".{path.name}.tmp", f".{path.name}.old"}  # of versions that did not lock them
+    # Of versions that did not lock them.
+    older = {f".{path.name}{ending}" for ending in (".tmp", ".old", ".partial")}
     for left in list(path.parent.iterdir()):
         with suppress(OSError):  # another writer was faster, or it is somebody else's
             if ours.fullmatch(left.name) and left.is_dir():
@@ -120,18 +127,69 @@ def alone(folder: Path) -> Iterator[None]:
     """Keep a folder to this process while the block runs; a kill gives it free again."""
     folder.mkdir(parents=True, exist_ok=True)
     with (folder / LOCK).open("wb") as file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError as cause:
-            raise DataError(
-                f"{folder}: another process is at work there; wait for it, or name another folder"
-            ) from cause
-        except OSError as cause:
-            if cause.errno not in _NO_LOCKS:
-                raise DataError(
-                    f"{folder}: cannot be kept to one process ({cause.strerror}); name a folder on a local disk"
-                ) from cause
+        _take(file.fileno(), folder)
         yield
+
+
+@contextmanager
+def making(target: Path) -> Iterator[None]:
+    """Keep a file or folder that is to be made to this process while the block runs; a kill gives it free again.
+
+    Its lock lies beside it, and goes when the block ends, with the folders that were made for it and are empty.
+    """
+    place = target.absolute()
+    missing = [folder for folder in place.parents if not folder.exists()]
+    handle = _lock_beside(place, target)
+    try:
+        _sweep(place)  # now: a target that must be new is refused before anything is written
+        yield
+    finally:
+        with suppress(OSError):
+            _beside(place).unlink()
+        os.close(handle)
+        for folder in missing:
+            with suppress(OSError):  # something is in it, or another process needs it
+                folder.rmdir()
+
+
+def _beside(place: Path) -> Path:
+    return place.with_name(f".{place.name}{LOCK}")
+
+
+def _lock_beside(place: Path, target: Path) -> int:
+    """Open and take the lock of a place; `target` is what the user calls it."""
+    while True:
+        try:
+            place.parent.mkdir(parents=True, exist_ok=True)
+            handle = os.open(_beside(place), os.O_WRONLY | os.O_CREAT, 0o644)
+        except FileNotFoundError:  # another process has just removed the folder that it had made
+            continue
+        except OSError as cause:
+            raise OSError(cause.errno, cause.strerror, str(target)) from cause
+        try:
+            _take(handle, target)
+            # Whoever had it may have removed it meanwhile, and another process made a new one.
+            if os.fstat(handle).st_ino == _beside(place).stat().st_ino:
+                return handle
+        except FileNotFoundError:
+            pass
+        except BaseException:
+            os.close(handle)
+            raise
+        os.close(handle)
+
+
+def _take(handle: int, what: Path) -> None:
+    """Take a lock, or say in one line why it cannot be had."""
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError as cause:
+        raise DataError(f"{what}: another process is at work there; wait for it, or name another place") from cause
+    except OSError as cause:
+        if cause.errno not in _NO_LOCKS:
+            raise DataError(
+                f"{what}: cannot be kept to one process ({cause.strerror}); name a place on a local disk"
+            ) from cause
 
 
 def remove(path: Path) -> None:
@@ -148,3 +206,14 @@ def _sync(path: Path) -> None:
         os.fsync(handle)
     finally:
         os.close(handle)
+
+
+def write_text(text: str, path: Path) -> None:
+    """Write text."""
+    with replacing(path) as temporary:
+        temporary.write_text(text, encoding="utf-8")
+
+
+def write_json(content: Any, path: Path) -> None:
+    """Write JSON for people and for `git diff`."""
+    write_text(json.dumps(content, indent=2, sort_keys=True) + "\n", path)

@@ -2,6 +2,11 @@
 
 from __future__ import annotations
 
+import os
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 
 import cv2
@@ -9,16 +14,19 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lmk.errors import ImageError
-from lmk.image_header import check_size
+from lmk.image_header import check_size, end_of_jpeg
 from lmk.limits import IMAGE_BYTES
+from lmk.names import Folder
 from lmk.reading import read_bytes as read_regular
 
 SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".tif", ".tiff", ".webp", ".ppm", ".pgm")
+_AS_STORED = cv2.IMREAD_COLOR_RGB | cv2.IMREAD_IGNORE_ORIENTATION
+_FILLING = bytes(73 * k % 251 for k in range(512))  # anything that stands for pixels, and for no mark
 
 
-def image_root(source: Path) -> Path:
+def image_root(source: Folder) -> Folder:
     """The folder that image paths are relative to: a folder itself, or the one a file lies in."""
-    return source.parent if source.is_file() else source
+    return replace(source, path=source.path.parent) if source.path.is_file() else source
 
 
 def read_image(path: Path) -> NDArray[np.uint8]:
@@ -30,9 +38,43 @@ def read_image(path: Path) -> NDArray[np.uint8]:
 
 
 def read_with_bytes(path: Path) -> tuple[NDArray[np.uint8], bytes]:
-    """Return an image and the bytes of its file."""
+    """Return an image and the bytes of its file, and make sure that a JPEG has all its pixels."""
     data = read_bytes(path)
-    return decode(data, path), data
+    image = decode(data, path)
+    if data.startswith(b"\xff\xd8") and _ends_early(data, image):
+        raise ImageError(f"{path}: truncated, the JPEG ends before its last pixel; copy it again")
+    return image, data
+
+
+def _ends_early(data: bytes, image: NDArray[np.uint8]) -> bool:
+    """Whether a JPEG has an end mark in the middle of its pixels, which decoders pass over in silence.
+
+    What is missing is filled with one colour, or, in a picture of several passes, with less detail.  If so, whatever
+    stands before the end mark changes the picture; of a whole one, the decoder has all that it needs by then.
+    """
+    end, progressive, complete = end_of_jpeg(data)
+    if not complete:
+        return True
+    rows, columns = ((length - 1) % 8 + 1 for length in image.shape[:2])  # of the last block
+    if end < 0 or (not progressive and np.ptp(image[-min(rows, 2) :, -min(columns, 2) :], axis=(0, 1)).max() > 2):
+        return False
+    with _silent():
+        other = cv2.imdecode(np.frombuffer(data[:end] + _FILLING + data[end:], np.uint8), _AS_STORED)
+    return other is None or not np.array_equal(other, image)
+
+
+@contextmanager
+def _silent() -> Iterator[None]:
+    """Keep back what libraries in C say, of bytes that only we have put there."""
+    sys.stderr.flush()
+    kept = os.dup(2)
+    try:
+        with Path(os.devnull).open("wb") as nowhere:
+            os.dup2(nowhere.fileno(), 2)
+            yield
+    finally:
+        os.dup2(kept, 2)
+        os.close(kept)
 
 
 def read_bytes(path: Path) -> bytes:
@@ -51,7 +93,7 @@ def decode(data: bytes, path: Path) -> NDArray[np.uint8]:
     if data:
         check_size(data, path)
         try:
-            image = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR_RGB | cv2.IMREAD_IGNORE_ORIENTATION)
+            image = cv2.imdecode(np.frombuffer(data, np.uint8), _AS_STORED)
         except cv2.error as cause:
             what = " ".join(str(cause.err).split())[:100]
             raise ImageError(

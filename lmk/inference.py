@@ -15,6 +15,7 @@ from torch import Tensor
 
 from lmk.annotations import AnnotationSet
 from lmk.crops import CropSource, centre
+from lmk.errors import enough_memory
 from lmk.kernels.views import from_crop, to_tensor, view, view_matrices
 from lmk.models.base import Detector, HeatmapDetector
 from lmk.scheme import LandmarkScheme
@@ -78,6 +79,7 @@ def batches(count: int, progress: Progress | None) -> Iterator[NDArray[np.int64]
             progress(min(start + BATCH, count), count)
 
 
+@enough_memory("predicting", "model.input_size or the network")
 def predict(
     model: Detector,
     annotations: AnnotationSet,
@@ -102,6 +104,7 @@ def predict(
     return torch.cat(found).numpy()
 
 
+@enough_memory("predicting from several views", "model.input_size or the network")
 def predict_views(
     model: HeatmapDetector, annotations: AnnotationSet, crops: CropSource, count: int, progress: Progress | None = None
 ) -> NDArray[np.float32]:

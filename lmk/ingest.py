@@ -6,8 +6,7 @@ import hashlib
 import sys
 import warnings
 from collections.abc import Callable
-from dataclasses import asdict, replace
-from pathlib import Path
+from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -16,17 +15,21 @@ from numpy.typing import NDArray
 from lmk import __version__
 from lmk.annotations import AnnotationSet, default_boxes, make_set
 from lmk.errors import DataError
+from lmk.formats.base import Loss
 from lmk.formats.exchange import format_named, read
+from lmk.image_header import turned
 from lmk.images import image_root, read_with_bytes
 from lmk.kernels.symmetry import mirror_partners
-from lmk.names import check_inside
+from lmk.names import AnyFolder, Folder, as_folder
 from lmk.scheme import LandmarkScheme
 
+SAME = 0.05  # median distance of two instances' points, relative to the box, below which they are one object
+_TURNED = "cameras' notes (EXIF) that an image is to be turned; labels are taken to count pixels as they are stored"
 SYMMETRY_NEEDS = 30  # instances, for a mean shape that is worth looking at
 
 
 def ingest(
-    source: Path,
+    source: AnyFolder,
     format_name: str,
     scheme: LandmarkScheme,
     box_scale: float,
@@ -38,15 +41,19 @@ def ingest(
     Every image is decoded once, so that a broken one is found now and not after an hour of training.
     """
     form = format_named(format_name)
+    folder = as_folder(source)
+    source = folder.path
     if not source.exists():
         raise DataError(f"{source}: no such file or folder")
-    reading = read(form, source, scheme, with_images)
+    reading = read(form, folder, scheme, with_images)
     provenance: dict[str, Any] = {
         "producer": f"lmk {__version__} ingest",
         "format": format_name,
         "box_scale": box_scale,
     }
     annotations = make_set((part.table for part in reading.parts), scheme, provenance, where=str(source))
+    for note in reading.notes:
+        print(f"{source}: {note}", file=sys.stderr)
     lost = list(reading.losses)  # complete now, when all parts have been read
     for loss in lost:
         print(f"{source}: {loss}", file=sys.stderr)
@@ -71,7 +78,12 @@ def ingest(
     missing = np.asarray(np.isnan(boxes).any(axis=1))
     boxes = np.where(missing[:, None], default_boxes(annotations.points, box_scale), boxes)
     names = annotations.instances["image"].tolist()
-    sizes, pixels = _look_at_images(image_root(source), names, boxes, progress)
+    looked = _Looked(image_root(folder), annotations, boxes)
+    sizes, pixels = looked.at_all(names, progress)
+    if looked.turned:
+        lost.append(Loss(_TURNED, len(looked.turned), looked.turned[0]))
+        print(f"{source}: {lost[-1]}", file=sys.stderr)
+        provenance = {**provenance, "lost": [asdict(loss) for loss in lost]}
     named = dict(zip(("width", "height", "box_x", "box_y", "box_size"), np.column_stack([sizes, boxes]).T, strict=True))
     filled = annotations.with_columns(**named)
     return replace(filled, scheme=_with_mirror(scheme, annotations, boxes), provenance={**provenance, "images": pixels})
@@ -98,30 +110,64 @@ def _with_mirror(scheme: LandmarkScheme, annotations: AnnotationSet, boxes: NDAr
     return replace(scheme, mirror=pairs, says_mirror=True)
 
 
-def _look_at_images(
-    root: Path, names: list[str], boxes: NDArray[np.float64], progress: Callable[[int, int], None] | None
-) -> tuple[NDArray[np.int64], str]:
-    """Decode every image, refuse the same face twice, and return (N, 2) width and height and a digest of all files."""
-    sizes: dict[str, tuple[int, int]] = {}
-    first_with: dict[bytes, list[int]] = {}
-    content: dict[str, bytes] = {}
-    for index, name in enumerate(names):
-        if name not in sizes:
-            check_inside(root / name, root)
-            image, data = read_with_bytes(root / name)
-            sizes[name] = (image.shape[1], image.shape[0])
-            content[name] = hashlib.sha256(data).digest()
-        # The same file under two names is common (one copy a face); the same face in it is a mistake: it counts
-        # twice in training and, across splits, leaks the test set.
-        same = first_with.setdefault(content[name], [])
-        for other in same:
-            if names[other] != name and _overlap(boxes[index], boxes[other]) > 0.5:
-                raise DataError(f"{root / name}: the same image and object as {names[other]}; keep one of the two")
-        same.append(index)
-        if progress is not None:
-            progress(index + 1, len(names))
-    total = hashlib.sha256(b"".join(content[name] for name in sorted(content)))
-    return np.array([sizes[name] for name in names]), total.hexdigest()[:16]
+@dataclass
+class _Looked:
+    """What the images say, looked at one by one."""
+
+    root: Folder
+    annotations: AnnotationSet
+    boxes: NDArray[np.float64]
+    turned: list[str] = field(default_factory=list)  # that have a camera's note that they are to be turned
+
+    def at_all(self, names: list[str], progress: Callable[[int, int], None] | None) -> tuple[NDArray[np.int64], str]:
+        """Decode all, refuse the same face twice, and return (N, 2) width and height and a digest of all files."""
+        sizes: dict[str, tuple[int, int]] = {}
+        first_with: dict[bytes, list[int]] = {}
+        content: dict[str, bytes] = {}
+        for index, name in enumerate(names):
+            if name not in sizes:
+                image, data = read_with_bytes(self.root.file(name))
+                sizes[name] = (image.shape[1], image.shape[0])
+                content[name] = hashlib.sha256(data).digest()
+                if (way := turned(data)) != 1:
+                    self.turned.append(name)
+                    self._check_turned(index, way, sizes[name])
+            # The same file under two names is common (one copy a face); the same face in it is a mistake: it counts
+            # twice in training and, across splits, leaks the test set.
+            same = first_with.setdefault(content[name], [])
+            for other in same:
+                self._check_twice(index, other, names)
+            same.append(index)
+            if progress is not None:
+                progress(index + 1, len(names))
+        total = hashlib.sha256(b"".join(content[name] for name in sorted(content)))
+        return np.array([sizes[name] for name in names]), total.hexdigest()[:16]
+
+    def _check_twice(self, one: int, other: int, names: list[str]) -> None:
+        where = self.root.path / names[one]
+        if names[one] != names[other]:
+            if _overlap(self.boxes[one], self.boxes[other]) > 0.5:
+                raise DataError(f"{where}: the same image and object as {names[other]}; keep one of the two")
+            return
+        apart = np.linalg.norm(self.annotations.points[one] - self.annotations.points[other], axis=-1)
+        there = np.isfinite(apart)
+        if there.any() and np.median(apart[there]) < SAME * self.boxes[one, 2]:
+            numbers = self.annotations.instances["instance"]
+            raise DataError(
+                f"{where}: instances {numbers[other]} and {numbers[one]} are the same object, labelled twice; keep "
+                "one of the two"
+            )
+
+    def _check_turned(self, row: int, way: int, size: tuple[int, int]) -> None:
+        """Refuse labels that fit into the turned image only."""
+        far = np.nanmax(self.annotations.points[row], axis=0)
+        if way >= 5 and (far > np.array(size)).any() and (far <= np.array(size[::-1])).all():
+            name = self.annotations.instances["image"][row]
+            raise DataError(
+                f"{self.root.path / name}: a camera's note (EXIF) says that it is to be turned, and its labels are of "
+                "the turned image, but lmk counts pixels as they are stored; turn the files themselves, as "
+                "`mogrify -auto-orient` does"
+            )
 
 
 def _overlap(one: NDArray[np.float64], other: NDArray[np.float64]) -> float:

@@ -1,17 +1,20 @@
 """Names of images: relative to the dataset's folder, with `/`, and never out of it.
 
-What a set names is opened, cropped and shown in the report; a name that leads out of the folder would show files that
-nobody meant to share.
+What a set names is opened, cropped and shown in the report; a name or a link that leads out of the folder would show
+files that nobody meant to share.  Many datasets are folders of links, so a user may allow these; names never lead out.
 """
 
 from __future__ import annotations
 
 import re
 from collections.abc import Iterable
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
 from lmk.errors import DataError
 
+Links = Literal["refuse", "follow"]  # what is done with a link that leads out of the folder
 _REFUSED = {
     r"": "has no name",
     r"/.*": "is an absolute name",
@@ -42,6 +45,34 @@ def check_inside(file: Path, root: Path) -> None:
     true = file.resolve()
     if not true.is_relative_to(root.resolve()):
         raise DataError(
-            f"{file}: a link that leads out of {root}, to {true}; put there what it points to, or name a folder that "
-            "holds both"
+            f"{file}: a link that leads out of {root}, to {true}; put there what it points to, name a folder that "
+            "holds both, or, if you trust whoever made it, allow links with --set data.links=follow"
         )
+
+
+@dataclass(frozen=True)
+class Folder:
+    """A dataset's folder, or its one file, as a user named it: the door to every file that a name in a set leads to."""
+
+    path: Path
+    links: Links = "refuse"
+
+    def check(self, file: Path) -> None:
+        """Refuse a link that leads out of the folder, where the user has not allowed these."""
+        if self.links == "refuse":
+            check_inside(file, self.path)
+
+    def file(self, name: str) -> Path:
+        """The file of a name, which stays in the folder."""
+        check_names([name], str(self.path))
+        found = self.path / name
+        self.check(found)
+        return found
+
+
+AnyFolder = Folder | Path  # a path alone allows no links
+
+
+def as_folder(folder: AnyFolder) -> Folder:
+    """The folder, with what is allowed in it."""
+    return folder if isinstance(folder, Folder) else Folder(folder)

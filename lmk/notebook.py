@@ -20,6 +20,7 @@ from lmk.errors import DataError
 from lmk.formats import exchange
 from lmk.formats.source import head
 from lmk.ingest import ingest
+from lmk.names import Folder
 from lmk.registry import FORMATS
 from lmk.scheme import LandmarkScheme, known_schemes, load_scheme
 from lmk.store import read_annotations, write_annotations
@@ -51,7 +52,8 @@ def read(
     if scheme is None:
         raise DataError(f"{path}: say what the points mean with scheme=, a name in lmk.schemes() or a .json file")
     chosen = format or _looks_like(path)
-    return ingest(path, chosen, load_scheme(scheme), _params(params).data.box_scale, images)
+    data = _params(params).data
+    return ingest(Folder(path, data.links), chosen, load_scheme(scheme), data.box_scale, images)
 
 
 def write(annotations: AnnotationSet, target: Place, format: str | None = None) -> list[str]:  # noqa: A002
@@ -93,7 +95,8 @@ def audit(folder: Place, by: str | None = None, gates: dict[str, str] | None = N
         gates: alarms in SQL by their names; those of the default profile without it.
     """
     paths = Workspace(Path(folder))
-    return audited(paths, list(paths.files()), _params("default").audit.gates if gates is None else gates, by)
+    params = _params("default").audit
+    return audited(paths, list(paths.files()), params.gates if gates is None else gates, by, params.seconds)
 
 
 def compare(one: AnnotationSet, other: AnnotationSet) -> Comparison:

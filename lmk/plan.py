@@ -15,6 +15,7 @@ from lmk.config import Iteration, Params
 from lmk.errors import LmkError, ModelError
 from lmk.history import ledger
 from lmk.models.store import is_whole, model_digest, read_config
+from lmk.names import AnyFolder
 from lmk.reading import whole
 from lmk.refine.iteration import MOST, MOST_STRETCH, searched_with
 from lmk.store import digest_of, read_header
@@ -56,7 +57,7 @@ class Plan:
         return not all(step.there for step in self.steps)
 
 
-def plan(params: Params, human: AnnotationSet, images: Path, paths: Workspace) -> Plan:
+def plan(params: Params, human: AnnotationSet, images: AnyFolder, paths: Workspace) -> Plan:
     """What the parameters ask for, and what of it is there.
 
     Args:
@@ -122,7 +123,7 @@ def _is_there(name: str, iteration: Iteration, params: Params, paths: Workspace)
 _PARTS = {"model": "network", "training": "training", "augmentation": "augmentation"}  # of provenance, and of a recipe
 
 
-def speed_of(params: Params, human: AnnotationSet, images: Path) -> Speed:
+def speed_of(params: Params, human: AnnotationSet, images: AnyFolder) -> Speed:
     """How fast this machine is with the networks of a plan."""
     return measure(_recipe(params), human, images)
 

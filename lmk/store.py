@@ -1,7 +1,8 @@
 """Annotation sets on disk: one Parquet file a set, equal bytes for equal content, whole or not there.
 
-Positions are rounded to 1/64 pixel and stored as float32.  Scheme and provenance travel in the schema's metadata under
-the key `lmk`; there are no time stamps, because they would make every later stage of a pipeline run again.
+Positions are kept to the last bit: as float32 where that has all of them, else as float64.  Scheme and provenance
+travel in the schema's metadata under the key `lmk`; there are no time stamps, because they would make every later stage
+of a pipeline run again.
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from lmk.annotations import COLUMNS, FAR, KEYS, OPTIONAL, SPLITS, UNIT, AnnotationSet
+from lmk.annotations import COLUMNS, FAR, KEYS, OPTIONAL, SPLITS, AnnotationSet
 from lmk.columns import (
     OF_EITHER,
     OF_INSTANCE,
@@ -35,8 +36,12 @@ from lmk.columns import (
 )
 from lmk.errors import DataError, FormatError
 from lmk.files import alone as alone
+from lmk.files import making as making
 from lmk.files import remove as remove
 from lmk.files import replacing as replacing
+from lmk.files import room_beside as room_beside
+from lmk.files import write_json as write_json
+from lmk.files import write_text as write_text
 from lmk.limits import CELL_BYTES, SET_BYTES, SET_ROWS
 from lmk.names import check_names
 from lmk.reading import check_file, opened, parse_json, whole
@@ -54,25 +59,9 @@ _TYPES = {
     "int8": pa.int8(),
     "uint8": pa.uint8(),
     "float32": pa.float32(),
+    "float64": pa.float64(),
     "bool": pa.bool_(),
 }
-
-
-def write_text(text: str, path: Path) -> None:
-    """Write text."""
-    with replacing(path) as temporary:
-        temporary.write_text(text, encoding="utf-8")
-
-
-def write_json(content: Any, path: Path) -> None:
-    """Write JSON for people and for `git diff`."""
-    write_text(json.dumps(content, indent=2, sort_keys=True) + "\n", path)
-
-
-def write_csv(table: pd.DataFrame, path: Path) -> None:
-    """Write a table for `dvc plots`."""
-    with replacing(path) as temporary:
-        table.to_csv(temporary, index=False, float_format="%.6g", lineterminator="\n")
 
 
 def digest_of(*parts: Any) -> str:
@@ -88,15 +77,22 @@ def digest_of(*parts: Any) -> str:
     return total.hexdigest()[:16]
 
 
+def write_csv(table: pd.DataFrame, path: Path) -> None:
+    """Write a table for `dvc plots`."""
+    with replacing(path) as temporary:
+        table.to_csv(temporary, index=False, float_format="%.6g", lineterminator="\n")
+
+
 def write_annotations(annotations: AnnotationSet, path: Path) -> None:
-    """Write a set; the same content gives the same bytes, whatever the order of rows or the float noise below 1/64."""
+    """Write a set; the same content gives the same bytes, whatever the order of rows."""
     names = [name for name in TYPES if annotations.has(name) or name not in OPTIONAL]
     header = {"version": VERSION, "scheme": annotations.scheme.to_json(), "provenance": annotations.provenance}
+    types = {name: _TYPES[TYPES[name]] for name in names} | dict.fromkeys(("x", "y"), _positions_type(annotations))
     schema = pa.schema(
-        [pa.field(name, _TYPES[TYPES[name]]) for name in names],
+        list(types.items()),
         metadata={_KEY: json.dumps(header, sort_keys=True).encode()},
     )
-    floats = [name for name in names if TYPES[name] == "float32"]
+    floats = [name for name, kind in types.items() if pa.types.is_floating(kind)]
     keys = annotations.instances[["image", "instance"]].reset_index(drop=True)
     order = keys.sort_values(["image", "instance"], kind="stable").index.to_numpy(np.int64)
     size = annotations.landmarks
@@ -115,13 +111,21 @@ def write_annotations(annotations: AnnotationSet, path: Path) -> None:
             # A group may start and end inside of an instance.
             some = annotations.select(order[start // size : -(-end // size)])
             inside = slice(start % size, start % size + end - start)
-            arrays = [_to_arrow(some, name, inside) for name in names]
+            arrays = [_to_arrow(some, name, inside, kind) for name, kind in types.items()]
             file.write_table(pa.Table.from_arrays(arrays, schema=schema), row_group_size=GROUP)
 
 
-def _to_arrow(annotations: AnnotationSet, name: str, rows: slice) -> pa.Array:
+def _positions_type(annotations: AnnotationSet) -> pa.DataType:
+    """The smaller of two types that has all positions exactly."""
+    for name in ("x", "y"):
+        values = annotations.column(name)
+        if not np.array_equal(values.astype(np.float32), values, equal_nan=True):
+            return pa.float64()
+    return pa.float32()
+
+
+def _to_arrow(annotations: AnnotationSet, name: str, rows: slice, kind: pa.DataType) -> pa.Array:
     """Some rows of one column of the long table."""
-    kind = _TYPES[TYPES[name]]
     column = annotations.flat(name)[rows]
     if kind == pa.string():
         return pa.array(column, kind, from_pandas=True)
@@ -129,7 +133,7 @@ def _to_arrow(annotations: AnnotationSet, name: str, rows: slice) -> pa.Array:
     null = np.isnan(values)
     values[null] = 0
     if name in ("x", "y"):
-        values = np.round(values / UNIT) * UNIT + 0.0  # no negative zero
+        values += 0.0  # no negative zero
     return pa.array(values.astype(kind.to_pandas_dtype()), kind, mask=null)
 
 

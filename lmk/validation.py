@@ -1,17 +1,16 @@
 """The gate: what a set of annotations must fulfil before anything is built on it.
 
 Great Expectations judges the rules of `lmk.checks`.  It is fast as long as it only counts, so offenders are listed
-here, by the same limits.  A verdict has no times or random ids in it; the pages that Great Expectations draws have both
-(and link style sheets on the web), which is why a plain summary lies beside them.
+here, by the same limits.  It is given tables and rules by number, and neither a path nor a name that comes from data:
+it takes `$HOME` in a path for a variable, and its own pages run scripts, those in names included.  So the page is ours
+(`lmk.verdict_page`).
 
 Nothing else imports `great_expectations`, and importing it takes seconds: import this module inside a command.
 """
 
 from __future__ import annotations
 
-import html
 from collections.abc import Sequence
-from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -45,6 +44,7 @@ from lmk.checks import (
 from lmk.config import ValidationParams
 from lmk.errors import LmkError, ValidationFailed
 from lmk.store import replacing, write_annotations, write_json, write_text
+from lmk.verdict_page import verdict_page
 
 Numbers = NDArray[np.float64]
 
@@ -55,7 +55,7 @@ class Place:
 
     name: str
     rejected: Path  # folder for `<name>.parquet`, `<name>.json` and `<name>.txt`, which DVC does not delete
-    docs: Path | None = None  # folder for pages about the verdict, replaced as a whole
+    docs: Path | None = None  # folder for the page about the verdict, replaced as a whole
 
 
 def validate(
@@ -66,7 +66,7 @@ def validate(
     Args:
         annotations: the set.
         params: what is tolerated.
-        docs: folder for pages about the verdict, replaced as a whole; `summary.html` there needs nothing from the web.
+        docs: folder for `summary.html`, a page about the verdict, and the same as text; replaced as a whole.
         search: for a refined set, what it is held against.
     """
     return _judge(annotations, params, docs, search)[0]
@@ -96,32 +96,30 @@ def _judge(
     annotations: Judged, params: ValidationParams, docs: Path | None, search: Search | None
 ) -> tuple[Verdict, Check | None]:
     """Return the verdict and the first check that failed."""
-    with nullcontext() if docs is None else replacing(docs) as site:
-        context = _context(site)
-        checks = checks_of_columns()
-        table, before = annotations.frame, None if search is None else search.observed.frame
-        outcomes = _run(context, "whole", table_of_columns(table, before), ["part"], checks)
-        points = instances = 0
-        if outcomes[0].success:  # the other checks would only stumble over what is missing
-            frame = table_of_points(table, search)
-            of_points = checks_of_points(annotations, params, with_images=bool(frame["known"].any()))
-            of_points += checks_of_search(search) if search is not None else []
-            checks += of_points
-            outcomes += _run(context, "points", frame, KEYS, of_points)
-            points, instances = int((frame["visibility"] > 0).sum()), int(frame["which"].nunique())
-        verdict = Verdict(all(outcome.success for outcome in outcomes), points, instances, outcomes)
-        if site is not None:
-            context.build_data_docs()
-            text = str(verdict)
-            page = f'<!doctype html><meta charset="utf-8"><title>Validation</title><pre>{html.escape(text)}</pre>\n'
-            (site / "summary.txt").write_text(text, encoding="utf-8")
-            (site / "summary.html").write_text(page, encoding="utf-8")
+    context = _context()
+    checks = checks_of_columns()
+    table, before = annotations.frame, None if search is None else search.observed.frame
+    outcomes = _run(context, "whole", table_of_columns(table, before), ["part"], checks)
+    points = instances = 0
+    if outcomes[0].success:  # the other checks would only stumble over what is missing
+        frame = table_of_points(table, search)
+        of_points = checks_of_points(annotations, params, with_images=bool(frame["known"].any()))
+        of_points += checks_of_search(search) if search is not None else []
+        checks += of_points
+        outcomes += _run(context, "points", frame, KEYS, of_points)
+        points, instances = int((frame["visibility"] > 0).sum()), int(frame["which"].nunique())
+    verdict = Verdict(all(outcome.success for outcome in outcomes), points, instances, outcomes)
+    if docs is not None:
+        with replacing(docs) as site:
+            site.mkdir()
+            for name, text in (("summary.txt", str(verdict)), ("summary.html", verdict_page(docs.name, verdict))):
+                (site / name).write_text(text, encoding="utf-8", errors="backslashreplace")
     return verdict, next((check for check, outcome in zip(checks, outcomes, strict=True) if not outcome.success), None)
 
 
-def _expectation(check: Check) -> Any:
-    """What Great Expectations calls a check."""
-    common: dict[str, Any] = {"column": check.column, "description": check.says, "meta": {"check": check.says}}
+def _expectation(check: Check, number: int) -> Any:
+    """What Great Expectations calls a check, which it knows by its number."""
+    common: dict[str, Any] = {"column": check.column, "meta": {"check": number}}
     if check.values is not None:
         return ExpectColumnValuesToBeInSet(value_set=list(check.values), **common)
     if check.low is None and check.high is None:
@@ -129,17 +127,11 @@ def _expectation(check: Check) -> Any:
     return ExpectColumnValuesToBeBetween(min_value=check.low, max_value=check.high, **common)
 
 
-def _context(site: Path | None) -> Any:
-    """A Great Expectations project in memory, which sends nothing and writes at most to `site`."""
-    local = {
-        "class_name": "SiteBuilder",
-        "show_how_to_buttons": False,
-        "store_backend": {"class_name": "TupleFilesystemStoreBackend", "base_directory": str(site and site.absolute())},
-        "site_index_builder": {"class_name": "DefaultSiteIndexBuilder"},
-    }
+def _context() -> Any:
+    """A Great Expectations project in memory, which sends and writes nothing."""
     config = gx_config.DataContextConfig(
         store_backend_defaults=gx_config.InMemoryStoreBackendDefaults(),
-        data_docs_sites={} if site is None else {"local": local},
+        data_docs_sites={},
         analytics_enabled=False,
         progress_bars=gx_config.ProgressBarsConfig(globally=False, metric_calculations=False),
     )
@@ -149,13 +141,14 @@ def _context(site: Path | None) -> Any:
 def _run(context: Any, name: str, frame: pd.DataFrame, label: Sequence[str], checks: Sequence[Check]) -> list[Outcome]:
     """Let Great Expectations judge a table; one outcome for each check."""
     batch = context.data_sources.add_pandas(name).add_dataframe_asset(name).add_batch_definition_whole_dataframe(name)
-    suite = context.suites.add(gx.ExpectationSuite(name, expectations=[_expectation(check) for check in checks]))
+    expectations = [_expectation(check, number) for number, check in enumerate(checks)]
+    suite = context.suites.add(gx.ExpectationSuite(name, expectations=expectations))
     definition = context.validation_definitions.add(gx.ValidationDefinition(name=name, data=batch, suite=suite))
     # COMPLETE would list the offenders, in half a minute for a million rows.
     form = {"result_format": "BASIC", "partial_unexpected_count": 0}
     results = definition.run(batch_parameters={"dataframe": frame}, result_format=form).results
-    by_check = {result.expectation_config.meta["check"]: result for result in results}
-    return [_outcome(check, by_check[check.says], frame, label) for check in checks]
+    by_number = {result.expectation_config.meta["check"]: result for result in results}
+    return [_outcome(check, by_number[number], frame, label) for number, check in enumerate(checks)]
 
 
 def _outcome(check: Check, result: Any, frame: pd.DataFrame, label: Sequence[str]) -> Outcome:

@@ -36,7 +36,7 @@ class Workspace:
         return self.root / "report" / "index.html"
 
     def data_docs(self, iteration: str) -> Path:
-        """Great Expectations' own pages about an iteration; they hold times, so nothing may depend on them."""
+        """The page about the verdict on an iteration, and the same as text; nothing depends on them."""
         return self.root / "report" / "data_docs" / iteration
 
     def data_docs_links(self, iterations: Iterable[str]) -> dict[str, str]:

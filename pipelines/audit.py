@@ -11,7 +11,7 @@ from pipelines.paths import Paths
 
 def audit(audit: AuditParams, refine: RefineParams, paths: Paths) -> None:
     """Write the verdict; a broken gate is written down, and stops nothing here."""
-    found = audited(paths, refine.chain(), audit.gates)
+    found = audited(paths, refine.chain(), audit.gates, seconds=audit.seconds)
     write_json(found.as_json(), paths.audit)
     for gate in found.gates or ():
         if gate.broken or gate.unjudged:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 from lmk.config import AugmentationParams, DataParams, HeatmapParams, TrainingParams
 from lmk.images import image_root
 from lmk.store import remove
@@ -16,6 +14,6 @@ def baseline(
     data: DataParams, model: HeatmapParams, training: TrainingParams, augmentation: AugmentationParams, paths: Paths
 ) -> None:
     """Train a network from scratch on i00."""
-    images = image_root(Path(data.root))
+    images = image_root(data.folder)
     job = Job(paths.annotations("i00"), images, paths.model("i00"), paths.work, "baseline")
     remove(fit(Recipe(model, training, augmentation), job))

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 from lmk.config import AugmentationParams, DataParams, DownstreamParams, TrainingParams
 from lmk.images import image_root
 from lmk.store import remove
@@ -21,7 +19,7 @@ def downstream(
 ) -> None:
     """Train every model twice, with the same seed and budget; a correction on what learnt the same labels."""
     budget = training.changed(images=downstream.images, learning_rate=downstream.learning_rate, held_out=0.0)
-    images, unfinished = image_root(Path(data.root)), []
+    images, unfinished = image_root(data.folder), []
     for model, network in downstream.models.items():
         beneath = downstream.beneath(model)
         for name, labels in (("human", paths.annotations("i00")), ("refined", paths.labels)):

@@ -17,6 +17,7 @@ from lmk.evaluation import aligned_with, ced_rows, label_metrics, measure_networ
 from lmk.images import image_root
 from lmk.inference import predict
 from lmk.models.store import load_model, read_curve
+from lmk.names import Folder
 from lmk.records import ALL, DETECTOR, DOWNSTREAM, HUMAN, LABELS, MEASURED_ON, SOUND, Metrics, Subject
 from lmk.store import write_csv, write_json
 from lmk.truth import read_truth
@@ -32,7 +33,7 @@ def evaluate(
     sets = paths.read_chain(refine)
     human = sets["i00"]
     truth = read_truth(data.truth, human.scheme)
-    images = image_root(Path(data.root))
+    images = image_root(data.folder)
     metrics = label_metrics(sets, truth, evaluation)
     found = list(metrics.measures)
     tested = human.select(human.in_split(SPLIT))
@@ -61,7 +62,7 @@ def evaluate(
     )
 
 
-def _predict(folder: Path, human: AnnotationSet, images: Path, cache: Path) -> NDArray[np.float64]:
+def _predict(folder: Path, human: AnnotationSet, images: Folder, cache: Path) -> NDArray[np.float64]:
     """Predictions for the split that is tested."""
     model, tested = load_model(folder, human.scheme), human.in_split(SPLIT)
     crops = crops_of(human, images, model.params.input_size, cache)

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 from lmk.config import DataParams
 from lmk.console import Progress
 from lmk.ingest import ingest as read
@@ -15,6 +13,6 @@ from pipelines.paths import Paths
 def ingest(data: DataParams, paths: Paths) -> None:
     """Read images and labels, and write them as one annotation set."""
     progress = Progress("reading labels", "images")
-    human = read(Path(data.root), data.format, load_scheme(data.scheme), data.box_scale, progress=progress)
+    human = read(data.folder, data.format, load_scheme(data.scheme), data.box_scale, progress=progress)
     print(human.describe())
     write_annotations(human, paths.annotations("i00"))

@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 
 from lmk.cli import main
-from lmk.store import alone, read_annotations, write_annotations
+from lmk.store import alone, making, read_annotations, write_annotations
 from tests.conftest import ROOT, SMALL
 
 pytestmark = pytest.mark.usefixtures("every_peak_counts_in_module")
@@ -45,6 +45,29 @@ def test_clean_leaves_labels_models_metrics_and_the_report(cleaned):
     assert json.loads((cleaned / "metrics.json").read_text())["labels"]["i01"]["interocular"]["nme"] > 0
     assert "<html" in (cleaned / "report" / "index.html").read_text()
     assert not list((cleaned / ".work").glob("*/checkpoint.safetensors"))
+
+
+def test_a_folder_of_links_is_cleaned_where_links_are_allowed_and_refused_in_one_line_elsewhere(
+    cleaned, rendered, faces, tmp_path, capsys
+):
+    for image in faces.rglob("*.jpg"):
+        image.unlink()
+        image.symlink_to(rendered / "faces" / image.relative_to(faces))
+    out, follow = tmp_path / "out", ["--set", "data.links=follow"]
+    assert "leads out of" in fails(capsys, "clean", faces, "--scheme", "ibug68", "--out", out, *SMALLER)
+    assert not out.exists()
+
+    assert main(["clean", str(faces), "--scheme", "ibug68", "--out", str(out), *SMALLER, *follow]) == 0
+    for name in ("annotations/i01.parquet", "models/i01/model.safetensors", "labels.parquet"):
+        assert (out / name).read_bytes() == (cleaned / name).read_bytes(), name
+    labels, model = out / "labels.parquet", out / "models" / "i01"
+    for command in (
+        ["train", labels, "--images", faces, "-o", tmp_path / "model", *SMALLER],
+        ["refine", labels, "--images", faces, "--model", model, "-o", tmp_path / "next.parquet", *SMALLER],
+        ["evaluate", labels, "--images", faces, "--model", model],
+    ):
+        assert "a link that leads out of" in fails(capsys, *command)
+        assert main([str(word) for word in [*command, *follow]]) == 0
 
 
 def test_clean_says_first_what_it_does_and_last_what_came_of_it(rendered, tmp_path, capsys):
@@ -115,6 +138,16 @@ def test_questions_are_answered_as_a_table_and_as_json(cleaned, capsys):
     assert json.loads(capsys.readouterr().out)[1] == {"iteration": "i01", "n": 1360}
     assert main(["query", str(cleaned / "annotations"), "SELECT x FROM points WHERE false"]) == 0
     assert capsys.readouterr().out == "no rows\n"
+    assert main(["query", str(cleaned), "SELECT * FROM range(1234)", "--rows", "34"]) == 0
+    said = capsys.readouterr()
+    assert len(said.out.splitlines()) == 35
+    assert said.err == "warning: 1,200 of 1,234 rows were left out; --rows shows more\n"
+    assert "an answer of 1,234 rows" in fails(
+        capsys, "query", cleaned, "SELECT * FROM range(1234)", "--rows", 34, "--json"
+    )
+    assert "no answer within 1 s" in fails(
+        capsys, "query", cleaned, "SELECT sum(range) FROM range(100000000000)", "--seconds", 1
+    )
     assert "not one SELECT" in fails(capsys, "query", cleaned, "DROP TABLE points")
     assert "no annotations/i00.parquet in it" in fails(capsys, "query", cleaned / "models", "SELECT 1")
     assert "no such folder" in fails(capsys, "query", cleaned / "nowhere", "SELECT 1")
@@ -187,6 +220,33 @@ def test_a_folder_in_which_another_run_is_at_work_is_left_alone(rendered, tmp_pa
         said = fails(capsys, "clean", rendered / "faces", "--out", out, *SMALLER)
     assert "another process is at work there" in said
     assert not (out / "annotations").exists()
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        ["render", "TARGET", "--count", 2, "--size", 64],
+        ["ingest", "FACES", "-o", "TARGET"],
+        ["train", "CLEANED/annotations/i00.parquet", "--images", "FACES", "-o", "TARGET", *SMALLER],
+        ["refine", "CLEANED/annotations/i00.parquet", "--model", "CLEANED/models/i00", "--images", "FACES",
+         "-o", "TARGET", *SMALLER],
+        ["export", "CLEANED/labels.parquet", "--format", "pts", "-o", "TARGET"],
+        ["export", "CLEANED/labels.parquet", "--format", "csv", "-o", "TARGET"],
+        ["labels", "CLEANED", "-o", "TARGET"],
+        ["ambiguity", "CLEANED", "-o", "TARGET"],
+    ],
+    ids=lambda command: "-".join(map(str, command[:1])),
+)  # fmt: skip
+def test_of_two_commands_that_make_one_target_the_second_says_so(command, rendered, cleaned, tmp_path, capsys):
+    target = tmp_path / "deep" / "target"
+    places = {"TARGET": target, "FACES": rendered / "faces"}
+    command = [str(places.get(word, word)).replace("CLEANED", str(cleaned)) for word in command]
+
+    with making(target):
+        said = fails(capsys, *command)
+
+    assert said == f"lmk: {target}: another process is at work there; wait for it, or name another place"
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_a_shorter_schedule_leaves_no_iteration_of_the_longer_one_and_other_labels_are_refused(
@@ -393,6 +453,29 @@ def test_a_disk_that_is_full_is_one_line_and_leaves_nothing_half_written(rendere
     assert len(said) == 1, done.stderr
     assert "nothing was left half written" in said[0]
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_training_that_lacks_memory_says_what_to_make_smaller(rendered, cleaned, tmp_path):
+    code = (
+        "import resource, sys\nfrom pathlib import Path\nimport lmk.training.fit, lmk.training.starting\n"
+        "from lmk.cli import main\n"
+        "[has] = [line.split()[1] for line in Path('/proc/self/status').read_text().splitlines() if 'VmSize' in line]\n"
+        "limit = (int(has) << 10) + (1 << 30)\nresource.setrlimit(resource.RLIMIT_AS, (limit, limit))\n"
+        "sys.exit(main(sys.argv[1:]))"
+    )
+    labels, target = cleaned / "annotations" / "i00.parquet", tmp_path / "model"
+    large = ["--set", "training.batch=256", "--set", "model.width=128", "--set", "model.input_size=128"]
+    command = ["train", str(labels), "--images", str(rendered / "faces"), "-o", str(target), *SMALLER, *large]
+
+    done = subprocess.run([sys.executable, "-c", code, *command], cwd=ROOT, capture_output=True, text=True, check=False)
+
+    assert done.returncode == 1, done.stderr
+    assert re.fullmatch(
+        r"lmk: training: not enough memory( for [\d.]+ \w+ more)?; make training.batch, model.input_size or the network"
+        " smaller\n",
+        done.stderr,
+    ), done.stderr
+    assert not target.exists()
 
 
 def test_damaged_and_foreign_files_are_one_line(rendered, human, cleaned, tmp_path, capsys):

@@ -10,19 +10,20 @@ import pytest
 
 from lmk.annotations import make_set
 from lmk.crops import KEPT, MARGIN, crops_of
-from lmk.errors import ImageError
+from lmk.errors import DataError, ImageError
+from lmk.names import Folder
 from lmk.scheme import parse_scheme
 from tests.test_images import ramp, save
 
 SCHEME = parse_scheme('{"name": "dot", "points": 1}', "test")
 
 
-def two(boxes=((29.5, 19.5, 20.0), (9.5, 9.5, 20.0))):
+def two(boxes=((29.5, 19.5, 20.0), (9.5, 9.5, 20.0)), image="a.png"):
     """Two instances in one image."""
     import pandas as pd
 
     corners = np.array(boxes)
-    table = pd.DataFrame({"image": "a.png", "instance": [0, 1], "landmark": 0, "x": 5.0, "y": 5.0, "width": 80})
+    table = pd.DataFrame({"image": image, "instance": [0, 1], "landmark": 0, "x": 5.0, "y": 5.0, "width": 80})
     table = table.assign(height=60, box_x=corners[:, 0], box_y=corners[:, 1], box_size=corners[:, 2])
     return make_set(table, SCHEME, {}, "test")
 
@@ -106,3 +107,31 @@ def test_an_image_that_is_gone_is_named(tmp_path):
         crops_of(two(), tmp_path, 20).read(np.arange(2))
     with pytest.raises(ImageError, match=r"a\.png: no such image"):
         crops_of(two(), tmp_path, 20, tmp_path / "cache")
+
+
+@pytest.mark.parametrize("cached", [False, True])
+def test_an_image_that_became_a_link_out_of_the_folder_is_refused_unless_links_are_allowed(tmp_path, cached):
+    (tmp_path / "inside").mkdir()
+    save(tmp_path / "inside" / "a.png", ramp())
+    kept = tmp_path / "cache" if cached else None
+    before = crops_of(two(), tmp_path / "inside", 20, kept).read(np.arange(2))
+    (tmp_path / "inside" / "a.png").rename(tmp_path / "secret.png")
+    (tmp_path / "inside" / "a.png").symlink_to(tmp_path / "secret.png")
+
+    with pytest.raises(DataError, match=r"a\.png: a link that leads out of"):
+        crops_of(two(), tmp_path / "inside", 20, kept).read(np.arange(2))
+
+    allowed = crops_of(two(), Folder(tmp_path / "inside", "follow"), 20, kept)
+    np.testing.assert_array_equal(allowed.read(np.arange(2)), before)
+
+
+@pytest.mark.parametrize("links", ["refuse", "follow"])
+@pytest.mark.parametrize("name", ["../secret.png", "{outside}/secret.png", "b/../../secret.png"])
+def test_a_name_that_was_changed_by_hand_leads_nowhere(tmp_path, name, links):
+    save(tmp_path / "secret.png", ramp())
+    (tmp_path / "inside" / "b").mkdir(parents=True)
+    changed = two()
+    changed.instances["image"] = name.format(outside=tmp_path)
+
+    with pytest.raises(DataError, match=r"leads out of the folder|is an absolute name"):
+        crops_of(changed, Folder(tmp_path / "inside", links), 20).read(np.arange(2))

@@ -14,7 +14,7 @@ import time
 import pytest
 
 from lmk.errors import DataError
-from lmk.files import ABANDONED, LOCK, alone, replacing
+from lmk.files import ABANDONED, LOCK, alone, making, replacing
 
 
 def beside(folder):
@@ -56,6 +56,60 @@ def test_a_folder_is_one_process_s_at_a_time(tmp_path):
     assert "another process is at work there" in refused.stderr
     assert "in" not in refused.stdout.split()
     assert other().stdout.split() == ["in"]
+
+
+def test_a_target_is_one_process_s_at_a_time_and_nothing_of_its_lock_stays(tmp_path):
+    target = tmp_path / "new" / "deep" / "set.parquet"
+    script = f"from pathlib import Path; from lmk.files import making\nwith making(Path({str(target)!r})): print('in')"
+
+    def other():
+        return subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, timeout=120, check=False)
+
+    with making(target):
+        refused = other()
+        with making(target.with_name("other.parquet")):
+            pass
+    assert f"{target}: another process is at work there; wait for it, or name another place" in refused.stderr
+    assert "in" not in refused.stdout.split()
+    assert beside(tmp_path) == []
+    assert other().stdout.split() == ["in"]
+    assert beside(tmp_path) == []
+
+
+def test_a_lock_that_a_killed_process_left_is_taken_over_and_what_it_wrote_is_removed(tmp_path):
+    (tmp_path / f".set{LOCK}").touch()
+    (tmp_path / ".set.0123abcd.tmp").mkdir()
+
+    with making(tmp_path / "set"):
+        (tmp_path / "set").touch()
+
+    assert beside(tmp_path) == ["set"]
+
+
+def count_alone(target, rounds, inside):
+    done = 0
+    while done < rounds:
+        try:
+            with making(target):
+                inside.write_bytes(b"x" * (len(inside.read_bytes()) + 1))
+                done += 1
+        except DataError:
+            time.sleep(0.0002)
+
+
+def test_a_lock_that_is_removed_by_its_owner_lets_in_one_at_a_time(tmp_path):
+    inside = tmp_path / "inside"
+    inside.touch()
+    context = multiprocessing.get_context("fork")
+    writers = [context.Process(target=count_alone, args=(tmp_path / "target", 100, inside)) for _ in range(3)]
+    for writer in writers:
+        writer.start()
+    for writer in writers:
+        writer.join()
+
+    assert [writer.exitcode for writer in writers] == [0, 0, 0]
+    assert len(inside.read_bytes()) == 300
+    assert beside(tmp_path) == ["inside"]
 
 
 def write_often(target, letter, as_folder, barrier):

@@ -32,7 +32,7 @@ ROOMS = [
     ["lmk.annotations"],
     ["lmk.store", "lmk.images", "lmk.image_header"],
     ["lmk.formats", "lmk.workspace", "lmk.crops", "lmk.constants"],
-    ["lmk.models", "lmk.ingest", "lmk.synth", "lmk.truth", "lmk.checks", "lmk.validation"],
+    ["lmk.models", "lmk.ingest", "lmk.synth", "lmk.truth", "lmk.checks", "lmk.verdict_page", "lmk.validation"],
     ["lmk.inference"],
     ["lmk.evaluation", "lmk.training", "lmk.history"],
     ["lmk.refine", "lmk.audit"],

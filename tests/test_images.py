@@ -10,7 +10,8 @@ import numpy as np
 import pytest
 
 from lmk.errors import ImageError
-from lmk.images import crop, read_image
+from lmk.image_header import turned
+from lmk.images import crop, read_image, read_with_bytes
 
 
 def ramp(height=60, width=80):
@@ -86,3 +87,54 @@ def test_a_header_that_asks_for_too_many_pixels_is_one_line_before_anything_is_d
         read_image(tmp_path / "huge.png")
 
     assert "\n" not in str(error.value)
+
+
+@pytest.mark.parametrize("options", [[], [cv2.IMWRITE_JPEG_PROGRESSIVE, 1], [cv2.IMWRITE_JPEG_RST_INTERVAL, 3]])
+@pytest.mark.parametrize("size", [(8, 8), (33, 65), (241, 319)])
+def test_a_jpeg_that_ends_before_its_last_pixel_is_refused_and_a_whole_one_is_not(tmp_path, capfd, options, size):
+    noisy = np.random.default_rng(0).integers(0, 255, (*size, 3)).astype(np.uint8)
+    flat_below = noisy.copy()
+    flat_below[size[0] // 2 :] = 77
+    for name, image in (("noisy", noisy), ("flat", flat_below)):
+        data = cv2.imencode(".jpg", image, options)[1].tobytes()
+        (tmp_path / f"{name}.jpg").write_bytes(data)
+        assert read_with_bytes(tmp_path / f"{name}.jpg")[1] == data
+        assert capfd.readouterr().err == ""
+        start = data.index(b"\xff\xda")
+        for part in (0.3, 0.6, 0.9):
+            (tmp_path / "cut.jpg").write_bytes(data[: start + int(part * (len(data) - start) * 0.9)] + b"\xff\xd9")
+            if size != (8, 8):  # one block is there or not
+                with pytest.raises(ImageError, match="truncated, the JPEG ends before its last pixel"):
+                    read_with_bytes(tmp_path / "cut.jpg")
+        capfd.readouterr()
+
+
+EXIF = b"II*\0" + struct.pack("<IHHHIII", 8, 1, 274, 3, 1, 6, 0)  # one entry: turned by a quarter
+
+
+def with_note(name, image):
+    """An image as a camera that was held upright writes it."""
+    data = cv2.imencode(name, image)[1].tobytes()
+    if name == ".jpg":
+        note = b"Exif\0\0" + EXIF
+        return data[:2] + b"\xff\xe1" + struct.pack(">H", len(note) + 2) + note + data[2:]
+    note = b"eXIf" + EXIF
+    return data[:33] + struct.pack(">I", len(EXIF)) + note + struct.pack(">I", zlib.crc32(note)) + data[33:]
+
+
+@pytest.mark.parametrize("name", [".jpg", ".png"])
+def test_a_cameras_note_is_seen_and_the_pixels_are_those_that_are_stored(tmp_path, name):
+    image = ramp()
+    data = with_note(name, image)
+    (tmp_path / f"a{name}").write_bytes(data)
+
+    assert turned(data) == 6
+    assert turned(cv2.imencode(name, image)[1].tobytes()) == 1
+    assert read_image(tmp_path / f"a{name}").shape == image.shape
+
+
+@pytest.mark.parametrize(
+    "data", [b"", b"\xff\xd8", b"\xff\xd8\xff\xe1\0\x10Exif\0\0II*\0", b"RIFF0000WEBPEXIF", b"II*\0" + b"\xff" * 9]
+)
+def test_a_damaged_note_says_nothing(data):
+    assert turned(data) == 1

@@ -13,8 +13,10 @@ from lmk.errors import DataError, ImageError, UnknownName
 from lmk.formats.pts import write_pts
 from lmk.images import read_image
 from lmk.ingest import ingest
-from lmk.scheme import load_scheme
+from lmk.names import Folder
+from lmk.scheme import load_scheme, parse_scheme
 from lmk.synth.render import render_face
+from tests.test_images import with_note
 
 IBUG = load_scheme("ibug68")
 
@@ -65,15 +67,40 @@ def test_a_linked_folder_of_images_outside_is_refused(faces, tmp_path):
         ingest(faces, "pts", IBUG, 1.25)
 
 
+def test_links_are_followed_where_a_user_allows_it_and_the_set_is_the_same(faces, tmp_path):
+    plain = ingest(faces, "pts", IBUG, 1.25)
+    (tmp_path / "private").mkdir()
+    (faces / "train").rename(tmp_path / "elsewhere")
+    (faces / "train").symlink_to(tmp_path / "elsewhere")
+    for number, file in enumerate(sorted((faces / "test").iterdir())):
+        file.rename(tmp_path / "private" / f"{number}{file.suffix}")
+        file.symlink_to(tmp_path / "private" / f"{number}{file.suffix}")
+
+    followed = ingest(Folder(faces, "follow"), "pts", IBUG, 1.25)
+
+    assert followed.frame.equals(plain.frame)
+    with pytest.raises(DataError, match=r"allow links with --set data\.links=follow$"):
+        ingest(faces, "pts", IBUG, 1.25)
+
+
+def test_a_list_of_annotators_from_outside_is_refused_like_an_image(faces, tmp_path):
+    (tmp_path / "list.csv").write_text("image,annotator\n")
+    (faces / "annotators.csv").symlink_to(tmp_path / "list.csv")
+
+    with pytest.raises(DataError, match=r"annotators.csv: a link that leads out"):
+        ingest(faces, "pts", IBUG, 1.25)
+
+
+@pytest.mark.parametrize("links", ["refuse", "follow"])
 @pytest.mark.parametrize("name", ["../secret.jpg", "{outside}/secret.jpg", "train/../../secret.jpg"])
-def test_a_name_out_of_the_folder_is_refused_although_the_image_is_there(faces, tmp_path, name):
+def test_a_name_out_of_the_folder_is_refused_although_the_image_is_there(faces, tmp_path, name, links):
     shutil.copy(faces / "train" / "000000.jpg", tmp_path / "secret.jpg")
     name = name.format(outside=tmp_path)
     rows = [f"{name},0,{k},{k},{k}" for k in range(68)]
     (faces / "labels.csv").write_text("\n".join(["image,instance,landmark,x,y", *rows]))
 
     with pytest.raises(DataError, match=r"labels.csv: image '.*secret.jpg' .*; name each image relative"):
-        ingest(faces / "labels.csv", "csv", IBUG, 1.25)
+        ingest(Folder(faces / "labels.csv", links), "csv", IBUG, 1.25)
 
 
 def test_labels_alone_need_no_images(faces):
@@ -165,3 +192,36 @@ def test_mirror_pairs_that_a_scheme_does_not_name_are_found_and_an_empty_list_is
     assert set(map(frozenset, found.scheme.mirror)) == set(map(frozenset, IBUG.mirror))
     assert "names no mirror pairs, and its points show 29" in capsys.readouterr().err
     assert ingest(tmp_path, "pts", replace(IBUG, mirror=()), 1.25).scheme.mirror == ()
+
+
+def pair(tmp_path, second):
+    """One image with two objects, as a CSV of the scheme pair."""
+    image = np.random.default_rng(0).integers(0, 255, (60, 80, 3)).astype(np.uint8)
+    cv2.imwrite(str(tmp_path / "a.png"), image)
+    first = [(10, 10), (40, 12), (25, 40)]
+    rows = [f"a.png,{number},{k},{x},{y}" for number, points in enumerate((first, second))
+            for k, (x, y) in enumerate(points)]  # fmt: skip
+    (tmp_path / "labels.csv").write_text("image,instance,landmark,x,y\n" + "\n".join(rows) + "\n")
+    return ingest(tmp_path / "labels.csv", "csv", parse_scheme('{"name": "three", "points": 3}', "three"), 1.25)
+
+
+def test_the_same_object_twice_in_one_image_is_refused_and_two_that_overlap_are_not(tmp_path):
+    assert len(pair(tmp_path, [(18, 14), (49, 17), (33, 45)]).instances) == 2
+    with pytest.raises(DataError, match=r"a\.png: instances 0 and 1 are the same object, labelled twice; keep one"):
+        pair(tmp_path, [(10, 10), (40, 12), (25, 40)])
+    with pytest.raises(DataError, match="labelled twice"):  # by two people
+        pair(tmp_path, [(11, 10), (40, 13), (24, 40)])
+
+
+def test_a_cameras_note_is_told_and_labels_of_the_turned_image_are_refused(tmp_path, capsys):
+    scheme = parse_scheme('{"name": "three", "points": 3}', "three")
+    (tmp_path / "a.jpg").write_bytes(with_note(".jpg", np.zeros((40, 60, 3), np.uint8)))
+    (tmp_path / "a.pts").write_text("version: 1\nn_points: 3\n{\n10 10\n50 12\n30 35\n}\n")
+
+    labels = ingest(tmp_path, "pts", scheme, 1.25)
+
+    assert "cameras' notes (EXIF) that an image is to be turned; labels are taken to count" in capsys.readouterr().err
+    assert labels.provenance["lost"][0]["count"] == 1
+    (tmp_path / "a.pts").write_text("version: 1\nn_points: 3\n{\n10 10\n30 12\n35 55\n}\n")  # 40 wide, 60 high
+    with pytest.raises(DataError, match=r"a\.jpg: a camera's note \(EXIF\) says .* its labels are of the turned image"):
+        ingest(tmp_path, "pts", scheme, 1.25)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import subprocess
 import sys
 from collections.abc import Callable
@@ -19,6 +20,8 @@ from lmk.errors import ValidationFailed
 from lmk.scheme import LandmarkScheme
 from lmk.store import read_annotations, write_annotations
 from lmk.validation import Place, enforce, validate
+from lmk.verdict_page import verdict_page
+from tests.conftest import ROOT
 
 SCHEME = LandmarkScheme("triangle", ("left", "right", "top"))
 PARAMS = ValidationParams(outside=0.1)
@@ -229,21 +232,56 @@ def test_a_set_that_passes_settles_an_older_rejection(tmp_path):
     assert list(tmp_path.iterdir()) == []
 
 
-def test_the_pages_are_whole_and_the_summary_needs_nothing_else(tmp_path):
-    docs = tmp_path / "docs"
+def test_the_page_is_replaced_as_a_whole_and_shows_the_verdict_first(tmp_path):
+    docs = tmp_path / "i07"
     docs.mkdir()
     (docs / "stale.html").touch()
 
-    validate(broken(human(), put(4, image="<b>.png")), PARAMS, docs)
+    verdict = validate(broken(human(), put(4, image="<b>.png")), PARAMS, docs)
 
-    names = {path.name for path in docs.iterdir()}
-    assert {"index.html", "summary.html", "summary.txt", "validations"} <= names
-    assert "stale.html" not in names
-    assert len(list(docs.glob("validations/**/*.html"))) == 2
+    assert {path.name for path in docs.iterdir()} == {"summary.html", "summary.txt"}
+    assert (docs / "summary.txt").read_text() == str(verdict)
     page = (docs / "summary.html").read_text()
-    assert "http" not in page
-    assert "FAIL" in page
+    places = [page.index(text) for text in ("is <span", ">rejected<", "Broken rules", "&lt;b&gt;.png", "All rules")]
+    assert places == sorted(places)
     assert "<b>.png" not in page
+    assert page.count('class="bad">broken<') == len(verdict.broken)
+    assert page.count('class="good">holds<') == len(verdict.checks) - len(verdict.broken)
+    validate(human(), PARAMS, docs)
+    page = (docs / "summary.html").read_text()
+    assert 'i07 is <span class="good">accepted<' in page
+    assert "11 labelled points of 4 instances; " in page
+    assert "Broken rules" not in page
+
+
+@pytest.mark.parametrize("evil", ["<script>alert(1)</script>", "$HOME", "{0}%s", '"><img src=x onerror=alert(1)>'])
+def test_no_name_runs_or_fetches_anything_and_no_path_is_expanded(tmp_path, monkeypatch, evil):
+    (tmp_path / "home").mkdir()
+    monkeypatch.setenv("HOME", str(tmp_path / "home"))
+    docs = tmp_path / "$HOME" / "${HOME}" / "i00"
+    docs.parent.mkdir(parents=True)
+    scheme = LandmarkScheme(evil, (evil, "right", "top"))
+    table = human().frame.assign(split=evil, image=f"{evil.replace('/', '')}.png")
+
+    for judged in (LongTable(table, scheme, {}), LongTable(table.drop(columns="split"), scheme, {})):
+        assert not validate(judged, PARAMS, docs).success
+
+        assert {path.name for path in docs.iterdir()} == {"summary.html", "summary.txt"}
+        page = (docs / "summary.html").read_text()
+        for bad in ("http:", "https:", "<script", "<img", "src=x>"):
+            assert bad not in page
+    assert list((tmp_path / "home").iterdir()) == []
+    assert {path.name for path in tmp_path.iterdir()} == {"home", "$HOME"}
+
+
+def test_the_page_has_the_colours_of_the_report_and_a_policy_that_allows_no_script():
+    page = verdict_page("i00", validate(human(), PARAMS, None))
+    report = (ROOT / "lmk" / "report" / "report.css").read_text()
+
+    colours = re.findall(r"--\w+: #\w+;", page)
+    assert len(colours) == 16
+    assert all(colour in report for colour in colours)
+    assert "content=\"default-src 'none'; style-src 'unsafe-inline'; img-src data:\"" in page
 
 
 def test_judging_says_nothing_warns_of_nothing_and_writes_nothing_beside_the_pages(tmp_path):

@@ -16,7 +16,7 @@ from lmk.audit.results import Audit, Numbers, Parts, Shapes
 from lmk.errors import UnknownName
 from lmk.history.findings import Finding
 from lmk.history.gates import judge
-from lmk.history.sql import Questions, asking
+from lmk.history.sql import SECONDS, Questions, asking
 from lmk.workspace import Workspace
 
 BY = {
@@ -49,9 +49,15 @@ _MEANS = {  # of the points that count, by the field of Numbers
 _SURE = 1.96  # standard errors on both sides of an interval
 
 
-def audited(paths: Workspace, names: Sequence[str], gates: Mapping[str, str], by: str | None = None) -> Audit:
-    """The audit of a folder's iterations, with what the gates say of the last one."""
-    with asking(paths, names) as questions:
+def audited(
+    paths: Workspace,
+    names: Sequence[str],
+    gates: Mapping[str, str],
+    by: str | None = None,
+    seconds: float = SECONDS,
+) -> Audit:
+    """The audit of a folder's iterations, with what the gates say of the last one, each within some `seconds`."""
+    with asking(paths, names, seconds) as questions:
         return replace(audit(questions, names, by), gates=tuple(judge(questions, gates, names[-1])))
 
 

@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from lmk.annotations import AnnotationSet
+    from lmk.names import Folder
 
 CORRECTIONS = [name for name, network in NETWORKS.items() if network.corrects]
 A_MODEL = "model; `lmk train` makes one"
@@ -102,6 +103,8 @@ def train(
 
     Learns from split train, watches val, never sees test; goes on after an interruption.
     """
+    from lmk.names import Folder
+    from lmk.store import making
     from lmk.training import starting
     from lmk.training.fit import fit
     from lmk.training.recipe import Job, Recipe
@@ -109,13 +112,15 @@ def train(
     params = load(profile, settings)
     begin = existing(start, A_MODEL) if start else None
     network = starting.correction(correction, begin, output, params.model, settings) if correction else params.model
-    known, folder = existing(labels, "annotation set"), existing(images, "folder of images")
+    known = existing(labels, "annotation set")
+    folder = Folder(existing(images, "folder of images"), params.data.links)
     importance = starting.read_weights(existing(weights, "file of weights")) if weights else None
 
     recipe = Recipe(network, params.training, params.augmentation, importance=importance)
     job = Job(known, folder, output, output.parent / ".work", "training", begin)
 
-    done = starting.train_once(job, lambda: fit(recipe, job))
+    with making(output):
+        done = starting.train_once(job, lambda: fit(recipe, job))
     if done:
         print(f"{output}: trained on {labels}")
     else:
@@ -153,11 +158,15 @@ def refine(
 
     Moves the points of split train to where label and heatmap agree (section `refiners` of the parameters).
     """
+    from lmk.names import Folder
     from lmk.refine.single import Files, refine_once
+    from lmk.store import making
 
     params = load(profile, settings)
-    files = Files(labels, human or labels, model, existing(images, "folder of images"), output)
-    number = refine_once(files, refiner, params)
+    folder = Folder(existing(images, "folder of images"), params.data.links)
+    files = Files(labels, human or labels, model, folder, output)
+    with making(output):
+        number = refine_once(files, refiner, params)
     print(f"{output}: iteration {number}; see what moved: lmk diff {labels} {output}")
 
 
@@ -193,6 +202,7 @@ def evaluate(
     With --model, its predictions on a split of SET; without, the labels of split train against --truth.
     """
     from lmk.evaluation import aligned_with, measure_labels, measure_network
+    from lmk.names import Folder
     from lmk.records import ALL, DETECTOR, HUMAN, Subject, label_table, model_tables
     from lmk.store import read_annotations
     from lmk.truth import read_truth
@@ -211,14 +221,14 @@ def evaluate(
     if not len(chosen.instances):
         raise DataError(f"{labels}: no instances in split {split}; choose another with --split")
     aligned = aligned_with(exact, chosen) if exact else None
-    points = _predictions(model, chosen, images)
+    points = _predictions(model, chosen, Folder(images, params.data.links))
     subject = Subject(DETECTOR, None, labels.stem, split, HUMAN, ALL)
     print(
         json.dumps(model_tables(measure_network(points, chosen, aligned, subject, params.evaluation.failure)), indent=2)
     )
 
 
-def _predictions(model: Path, chosen: AnnotationSet, images: Path) -> NDArray[np.float64]:
+def _predictions(model: Path, chosen: AnnotationSet, images: Folder) -> NDArray[np.float64]:
     from lmk.crops import crops_of
     from lmk.inference import predict
     from lmk.models.store import load_model

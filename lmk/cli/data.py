@@ -33,13 +33,23 @@ from lmk.registry import FORMATS
 def render(out: Path, count: int, seed: int, size: int, noise: str, splits: str | None, sheet: Path | None) -> None:
     """Draw faces with exact landmarks and noisy human labels."""
     from lmk.console import Progress
-    from lmk.synth.sheet import contact_sheet
+    from lmk.store import making
+    from lmk.synth.sheet import check_picture, contact_sheet
     from lmk.synth.write import render_dataset
 
     parts = _parse_splits(splits, count) if splits else {"": count}
-    render_dataset(out, parts, seed, size, noise, Progress("rendering", "faces"))
+
+    def draw(folder: Path) -> None:
+        """The sheet, of a dataset that is not in its place yet: once it is there, nothing is left to do."""
+        if sheet:
+            inside = sheet.absolute().is_relative_to(out.absolute())
+            target = folder / sheet.absolute().relative_to(out.absolute()) if inside else sheet
+            contact_sheet(target, folder, rows=3, columns=6, tile=256)
+
     if sheet:
-        contact_sheet(sheet, out, rows=3, columns=6, tile=256)
+        check_picture(sheet)
+    with making(out):
+        render_dataset(out, parts, seed, size, noise, Progress("rendering", "faces"), draw)
     print(f"{out}/faces: images and human labels; {out}/truth: exact positions")
 
 
@@ -80,20 +90,21 @@ def ingest(
     from lmk.console import Progress
     from lmk.ingest import ingest
     from lmk.scheme import load_scheme
-    from lmk.store import write_annotations
+    from lmk.store import making, write_annotations
     from lmk.validation import Place, enforce
 
     params = load(profile, settings, root=str(source), format=form, scheme=scheme)
-    annotations = ingest(
-        source,
-        params.data.format,
-        load_scheme(params.data.scheme),
-        params.data.box_scale,
-        not no_images,
-        Progress("reading labels", "images"),
-    )
-    enforce(annotations, params.validation, Place(output.stem, output.parent / "rejected"))
-    write_annotations(annotations, output)
+    with making(output):
+        annotations = ingest(
+            params.data.folder,
+            params.data.format,
+            load_scheme(params.data.scheme),
+            params.data.box_scale,
+            not no_images,
+            Progress("reading labels", "images"),
+        )
+        enforce(annotations, params.validation, Place(output.stem, output.parent / "rejected"))
+        write_annotations(annotations, output)
     print(f"{output}: {annotations.describe()}")
 
 
@@ -115,11 +126,13 @@ def ingest(
 def export(labels: Path, form: str, output: Path) -> None:
     """Write a set for other people's tools."""
     from lmk.formats.exchange import format_named, write
-    from lmk.store import read_annotations
+    from lmk.store import making, read_annotations
 
     target = format_named(form)
     annotations = read_annotations(labels)
-    for loss in write(target, annotations, output):
+    with making(output):
+        losses = write(target, annotations, output)
+    for loss in losses:
         print(f"{output}: {loss}", file=sys.stderr)
     print(f"{output}: {len(annotations.instances)} instances as {form}")
 

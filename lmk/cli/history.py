@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
+from contextlib import nullcontext
 from pathlib import Path
 
 import click
@@ -11,6 +12,13 @@ import click
 from lmk.cli.options import a_set, as_json, command, folder, load, output, parameters
 
 READS = "Leaves everything as it is."
+seconds = click.option(
+    "--seconds",
+    type=click.IntRange(1, 86400),
+    default=60,
+    metavar="N",
+    help="How long the question may take. Default: 60.",
+)
 iteration = click.option("--iteration", metavar="iNN", help="Whose labels it is about. Default: the last.")
 
 
@@ -78,8 +86,9 @@ def audit(
     from lmk.workspace import Workspace
 
     paths = Workspace(folder)
-    gates = {**load(profile, settings).audit.gates, **{text: text for text in fail_on}}
-    found = audited(paths, list(paths.files()), gates, by)
+    params = load(profile, settings).audit
+    gates = {**params.gates, **{text: text for text in fail_on}}
+    found = audited(paths, list(paths.files()), gates, by, params.seconds)
     verdicts = found.gates or ()
     print(json.dumps(found.as_json(), indent=2) if as_json else f"{format_audit(found)}\n")
     for verdict in verdicts:
@@ -96,22 +105,38 @@ def audit(
 )
 @folder
 @click.argument("question", metavar="SQL", help="One SELECT.")
+@click.option(
+    "--rows",
+    type=click.IntRange(min=1),
+    default=10_000,
+    metavar="N",
+    help="How many rows to print at most; of more, how many were left out is said, and --json refuses. Default: 10000.",
+)
+@seconds
 @as_json
-def query(folder: Path, question: str, as_json: bool) -> None:
+def query(folder: Path, question: str, rows: int, seconds: int, as_json: bool) -> None:
     """Ask the iterations a question in SQL.
 
     Table `points` has one row for each labelled point in each iteration, `instances` one for each instance;
     `findings`, `decisions` and `labels` (what holds of each point) are there too. docs/audit.md has the columns.
     """
+    from lmk.console import warn
+    from lmk.errors import QueryError
     from lmk.history.sql import asking, rows_of
     from lmk.workspace import Workspace
 
-    with asking(Workspace(folder)) as questions:
-        answer = questions.ask(question)
+    with asking(Workspace(folder), seconds=seconds) as questions:
+        answer, left_out = questions.first(question, rows)
+    if as_json and left_out:  # a program would take a part for all of it
+        raise QueryError(
+            f"an answer of {rows + left_out:,} rows; allow so many with --rows, or ask for fewer with LIMIT"
+        )
     if as_json:
         print(json.dumps(rows_of(answer), indent=2, default=str))
-    else:
-        print(answer.to_string(index=False) if len(answer) else "no rows")
+        return
+    print(answer.to_string(index=False) if len(answer) else "no rows")
+    if left_out:
+        warn(f"{left_out:,} of {rows + left_out:,} rows were left out; --rows shows more")
 
 
 @command(leaves=READS, examples=["suspects cleaned"])
@@ -152,7 +177,7 @@ def ambiguity(folder: Path, iteration: str | None, as_json: bool, output: Path |
     """
     from lmk.audit.ambiguity import as_json as plain
     from lmk.audit.ambiguity import format_ambiguity, of_iteration
-    from lmk.store import write_json
+    from lmk.store import making, write_json
     from lmk.workspace import Workspace
 
     paths = Workspace(folder)
@@ -160,10 +185,11 @@ def ambiguity(folder: Path, iteration: str | None, as_json: bool, output: Path |
     if output:
         paths.refuse_among_iterations(output)
     name = iteration or list(files)[-1]
-    found = of_iteration(paths, name)
-    content = plain(found, name)
-    if output:
-        write_json(content, output)
+    with making(output) if output else nullcontext():
+        found = of_iteration(paths, name)
+        content = plain(found, name)
+        if output:
+            write_json(content, output)
     print(json.dumps(content, indent=2) if as_json else format_ambiguity(found))
 
 
@@ -171,12 +197,18 @@ def _decision(action: str, more: str, example: str, what: str) -> click.Command:
     """The two commands that decide on points differ in what holds afterwards."""
 
     def decide(
-        folder: Path, where: str, iteration: str | None, reason: str | None, by: str | None, dry_run: bool
+        folder: Path,
+        where: str,
+        iteration: str | None,
+        reason: str | None,
+        by: str | None,
+        dry_run: bool,
+        seconds: int,
     ) -> None:
         from lmk.history.decisions import Wish, decide, format_decided
         from lmk.workspace import Workspace
 
-        rows, file = decide(Workspace(folder), Wish(action, where, iteration, by, reason), dry_run)
+        rows, file = decide(Workspace(folder), Wish(action, where, iteration, by, reason, seconds), dry_run)
         print(format_decided(rows, action, file))
 
     decide.__doc__ = f"{what}\n\n{more} Columns for --where are those of `points` in docs/audit.md."
@@ -187,6 +219,7 @@ def _decision(action: str, more: str, example: str, what: str) -> click.Command:
         click.option("--reason", metavar="TEXT", help="Kept with the decision."),
         click.option("--by", metavar="NAME", help="Who decides. Default: who is logged in."),
         click.option("--dry-run", is_flag=True, help="Only say which points it would be."),
+        seconds,
     ]
     for option in reversed(declared):
         decide = option(decide)
@@ -223,14 +256,15 @@ def labels(folder: Path, output: Path) -> None:
     The last iteration's, but for points that somebody has decided on with `lmk accept` or `lmk revert`.
     """
     from lmk.history.ledger import accepted
-    from lmk.store import read_annotations, write_annotations
+    from lmk.store import making, read_annotations, write_annotations
     from lmk.workspace import Workspace
 
     paths = Workspace(folder)
     last = list(paths.files().values())[-1]
     paths.refuse_among_iterations(output)
-    held = accepted(read_annotations(last), paths.decisions)
-    write_annotations(held, output)
+    with making(output):
+        held = accepted(read_annotations(last), paths.decisions)
+        write_annotations(held, output)
     print(f"{output}: {last.stem}, {held.provenance['decided']} points as they were decided")
 
 

@@ -9,12 +9,14 @@ face in pixels of a 256-pixel heatmap, whatever the sizes of network and photogr
 from __future__ import annotations
 
 import re
+from pathlib import Path
 from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
 
 from lmk.config.base import AnyHeatmapNetwork, AnyNetwork, AnyRefiner, Count, Fraction, Name, Rate, Section
 from lmk.limits import BATCH, COUNT, LARGEST_BOX, OUTSIDE, PERCENT, RATE, SEED, SMALLEST_BOX, TURN
+from lmk.names import Folder, Links
 from lmk.registry import REFINERS
 
 
@@ -25,9 +27,15 @@ class DataParams(Section):
     format: str  # a name in lmk.registry.FORMATS
     scheme: str  # a shipped scheme, or the path of a scheme's JSON file
     truth: str | None  # long CSV of exact positions, for rendered images; only `evaluate` reads it
+    links: Links  # that lead out of the folder: `refuse` them, or `follow` them, if you trust whoever made it
     box_scale: Annotated[
         float, Field(ge=SMALLEST_BOX, le=LARGEST_BOX)
     ]  # side of the network's crop / longer side of the human points' bounds
+
+    @property
+    def folder(self) -> Folder:
+        """What is read, with what is allowed in it."""
+        return Folder(Path(self.root), self.links)
 
 
 class TrainingParams(Section):
@@ -150,6 +158,7 @@ class ValidationParams(Section):
 class AuditParams(Section):
     """What the labels of the last iteration must not be."""
 
+    seconds: Annotated[float, Field(gt=0, le=86400)]  # that one question of a gate may take; more is a mistake in it
     gates: dict[Name, str]  # conditions in SQL over the table `points`; docs/audit.md
 
 

@@ -7,7 +7,7 @@ What a file or a format cannot say is a `Loss`, and is never dropped in silence.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -97,6 +97,7 @@ class Reading:
     parts: Iterator[Part]
     scheme: LandmarkScheme | None  # where the format brings one
     losses: Losses  # complete when all parts have been taken
+    notes: list[str] = field(default_factory=list)  # how it was read, where that is not the usual way; complete then
 
 
 @dataclass(frozen=True)

@@ -17,7 +17,7 @@ from lmk.formats.base import Format, Loss, Part, Reading, Trait, column_of
 from lmk.formats.changes import Changes
 from lmk.formats.pixels import from_ours, to_ours
 from lmk.formats.source import Source
-from lmk.names import check_names
+from lmk.names import AnyFolder, as_folder, check_names
 from lmk.registry import FORMATS, entry
 from lmk.scheme import LandmarkScheme
 
@@ -28,11 +28,13 @@ def format_named(name: str) -> Format:
     return found
 
 
-def read(form: Format, path: Path, scheme: LandmarkScheme, with_images: bool) -> Reading:
+def read(form: Format, source: AnyFolder, scheme: LandmarkScheme, with_images: bool) -> Reading:
     """Read labels; positions of the parts are ours, and every image's name stays in the dataset's folder."""
+    folder = as_folder(source)
+    path = folder.path
     if form.read is None:
         raise FormatError(f"{path}: lmk writes format {form.name}, but does not read it")
-    reading = form.read(Source(path), scheme, with_images)
+    reading = form.read(Source(path, folder.links), scheme, with_images)
     return replace(reading, parts=_ours(reading.parts, form, str(path)))
 
 

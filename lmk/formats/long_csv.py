@@ -1,7 +1,8 @@
 """Long CSV: one row a point, `image,instance,landmark,x,y`, optionally `visibility,split,annotator,source,gross`.
 
 Positions are in our convention (the centre of the top-left pixel is 0, 0); a missing point has empty x and y.  A
-landmark is its number or its name in the scheme.  Images are looked up beside the file.
+landmark is its number or its name in the scheme.  Images are looked up beside the file.  Where cells are separated by
+`;`, as spreadsheets of many countries do it, numbers may have decimal commas, all of them or none.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ import warnings
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import suppress
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +24,7 @@ from lmk.errors import DataError, FormatError, SchemeError
 from lmk.formats.base import PART_ROWS, Format, Guess, Loss, Losses, Part, Reading, Trait, column_of
 from lmk.formats.changes import Changes
 from lmk.formats.csv_cells import rewritten
-from lmk.formats.pixels import Origin, Points
+from lmk.formats.pixels import Origin, Points, text_of
 from lmk.formats.source import Source
 from lmk.scheme import LandmarkScheme
 from lmk.store import replacing
@@ -43,6 +45,7 @@ _CARRIES = frozenset(
         Trait.SOURCE,
     }
 )  # landmarks are written by number
+_LONGEST_HEADER = 1 << 16  # characters
 _UNLABELLED = "positions of points that are said not to be labelled"
 
 
@@ -54,7 +57,7 @@ def read_long_csv(source: Path, scheme: LandmarkScheme, with_images: bool) -> pd
 
 def _sniff(path: Path, head: bytes) -> Guess | None:
     lines = head.decode("utf-8-sig", errors="replace").split()
-    names = {name.strip('"') for name in lines[0].split(",")} if lines else set()
+    names = {name.strip('"') for name in lines[0].split(_separator(lines[0]))} if lines else set()
     if not names >= set(_REQUIRED):
         return None
     if unknown := sorted(names - {*_REQUIRED, *_OPTIONAL}):
@@ -66,15 +69,51 @@ def _read(source: Source, scheme: LandmarkScheme, with_images: bool) -> Reading:
     if not source.path.is_file():
         raise DataError(f"{source.path}: no such file; format csv reads one file with columns {','.join(_REQUIRED)}")
     losses = Losses()
-    tables = (_checked(chunk, scheme, source.path, losses) for chunk in _chunks(source))
-    return Reading(_whole_instances(tables, scheme.size), None, losses)
+    commas = _Commas(source.path)
+    tables = (_checked(commas.replaced(chunk), scheme, source.path, losses) for chunk in _chunks(source, commas))
+    return Reading(_whole_instances(tables, scheme.size), None, losses, commas.notes)
 
 
-def _chunks(source: Source) -> Iterator[pd.DataFrame]:
+def _separator(header: str) -> str:
+    return ";" if header.count(";") >= len(_REQUIRED) - 1 and "," not in header else ","
+
+
+@dataclass
+class _Commas:
+    """What a file has between its cells, and whether its numbers have decimal commas."""
+
+    path: Path
+    separator: str = ","
+    notes: list[str] = field(default_factory=list)
+    first: dict[str, int] = field(default_factory=dict)  # the first line with a number of each kind
+
+    def replaced(self, table: pd.DataFrame) -> pd.DataFrame:
+        """The rows with decimal points, if all numbers of the file so far have commas."""
+        if self.separator == "," or not {"x", "y"} <= set(table):
+            return table
+        for name in ("x", "y"):
+            for mark in ",.":
+                rows = np.flatnonzero(table[name].str.contains(mark, regex=False))
+                if len(rows):
+                    self.first.setdefault(mark, int(table.index[rows[0]]) + 2)
+        if len(self.first) == 2:
+            line = max(self.first.values())
+            raise FormatError(
+                f"{self.path}: line {line}: a decimal {'comma' if line == self.first[','] else 'point'}, and line "
+                f"{min(self.first.values())} has the other; write all numbers in one way"
+            )
+        if "," in self.first and not self.notes:
+            self.notes.append("numbers are read with decimal commas, and cells with ; between them")
+        return table.assign(**{name: table[name].str.replace(",", ".", regex=False) for name in ("x", "y")})
+
+
+def _chunks(source: Source, commas: _Commas) -> Iterator[pd.DataFrame]:
     """The file, so many rows at a time, as text: it is then free to be wrong, and we to say where."""
     try:
+        with source.open_text(source.path) as file:
+            commas.separator = _separator(file.readline(_LONGEST_HEADER))
         with source.open_text(source.path) as file, pd.read_csv(
-            file, dtype=str, keep_default_na=False, index_col=False, chunksize=PART_ROWS
+            file, sep=commas.separator, dtype=str, keep_default_na=False, index_col=False, chunksize=PART_ROWS
         ) as chunks:  # fmt: skip
             while True:
                 with warnings.catch_warnings():
@@ -85,13 +124,13 @@ def _chunks(source: Source) -> Iterator[pd.DataFrame]:
                     return
                 yield chunk
     except (pd.errors.ParserError, pd.errors.EmptyDataError, pd.errors.ParserWarning) as cause:
-        raise _not_csv(source, cause) from cause
+        raise _not_csv(source, commas.separator, cause) from cause
 
 
-def _not_csv(source: Source, cause: Exception) -> FormatError:
+def _not_csv(source: Source, separator: str, cause: Exception) -> FormatError:
     """What is wrong with a file that pandas cannot read, or would read without the ends of its rows."""
     with source.open_text(source.path) as file:
-        rows = csv.reader(file)
+        rows = csv.reader(file, delimiter=separator)
         with suppress(csv.Error):
             wanted = len(next(rows, []))
             for row in rows:
@@ -203,11 +242,20 @@ def _write(annotations: AnnotationSet, points: Points, target: Path) -> Sequence
                     **{name: values[rows].reshape(-1) for name, values in optional.items()},
                 }
             )
-            table.to_csv(file, index=False, header=start == 0, float_format="%.6f", lineterminator="\n")
+            table.to_csv(file, index=False, header=start == 0, float_format=_text_of, lineterminator="\n")
     return ()
 
 
+def _text_of(number: Any) -> str:
+    return text_of(float(number), decimals=6)
+
+
 def _write_back(source: Source, changes: Changes, target: Path) -> None:
+    with source.open_text(source.path) as file:
+        if _separator(file.readline(_LONGEST_HEADER)) != ",":
+            raise FormatError(
+                f"{source.path}: lmk writes back where commas are between the cells; export the set instead"
+            )
     rewritten(source, changes, numbers_of(changes.scheme), target)
 
 

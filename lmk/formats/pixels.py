@@ -15,6 +15,7 @@ Origin = Literal["centre", "one", "corner"]
 Points = NDArray[np.float64]
 
 # What the file says of the point that is at (0, 0) for us, the centre of the top-left pixel.
+DECIMALS = 9  # that people write at most; a file with more is kept to the last bit in nearly all cases
 OFFSETS: dict[Origin, float] = {
     "centre": 0.0,  # pixels are counted from 0, and a pixel's centre is a whole number
     "one": 1.0,  # pixels are counted from 1, as MATLAB does; a pixel's centre is a whole number
@@ -30,6 +31,14 @@ def to_ours(numbers: Points, origin: Origin) -> Points:
 def from_ours(points: Points, origin: Origin) -> Points:
     """Numbers of a file from positions in our convention, any shape; NaN stays NaN.
 
-    The way there and back is exact for multiples of 1/64, which is what sets keep.
+    A number that was read comes back as it was: the nearest one with few decimals that has just this position.
     """
-    return points + OFFSETS[origin]
+    numbers = points + OFFSETS[origin]
+    plain = np.round(numbers, DECIMALS)
+    return np.where(to_ours(plain, origin) == points, plain, numbers)
+
+
+def text_of(number: float, decimals: int) -> str:
+    """A number with so many decimals, or with all that it has where these would change it."""
+    text = f"{number:.{decimals}f}"
+    return text if float(text) == number else repr(number)

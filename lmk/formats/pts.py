@@ -23,7 +23,7 @@ from lmk.annotations import SPLITS, AnnotationSet
 from lmk.errors import DataError, FormatError, ImageError, SchemeError
 from lmk.formats.base import PART_ROWS, Format, Guess, Loss, Losses, Part, Reading, Trait
 from lmk.formats.changes import Changes, in_style_of
-from lmk.formats.pixels import Origin, Points, from_ours, to_ours
+from lmk.formats.pixels import Origin, Points, from_ours, text_of, to_ours
 from lmk.formats.source import Source
 from lmk.images import SUFFIXES
 from lmk.limits import LABEL_BYTES, LIST_BYTES
@@ -45,7 +45,7 @@ def read_pts(path: Path) -> Points:
 
 def write_pts(path: Path, points: Points, decimals: int) -> None:
     """Write points (K, 2), in our convention, as one `.pts` file."""
-    _write_file(path, from_ours(points, ORIGIN), decimals)
+    _write_file(path, [f"{x:.{decimals}f} {y:.{decimals}f}" for x, y in from_ours(points, ORIGIN)])
 
 
 def _parse(text: str, path: Path) -> Points:
@@ -175,6 +175,7 @@ def _read_annotators(source: Source) -> dict[str, str | None] | None:
     path = source.path / ANNOTATORS
     if not os.path.lexists(path):
         return None
+    source.check(path)
     try:
         rows = [row for row in csv.reader(io.StringIO(source.text(path, LIST_BYTES), newline="")) if row]
     except csv.Error as cause:
@@ -213,7 +214,8 @@ def _write(annotations: AnnotationSet, points: Points, target: Path) -> Sequence
         for name, numbers in zip(names, points, strict=True):
             file = temporary / f"{name}.pts"
             file.parent.mkdir(parents=True, exist_ok=True)
-            _write_file(file, numbers, decimals=6)  # a 64th of a pixel is .015625
+            # A 64th of a pixel is .015625.
+            _write_file(file, [" ".join(text_of(number, decimals=6) for number in point) for point in numbers.tolist()])
         if "annotator" in instances and instances["annotator"].notna().any():
             endings = [image.removeprefix(_stem(image)) for image in instances["image"]]
             images = [name + ending for name, ending in zip(names, endings, strict=True)]
@@ -232,9 +234,8 @@ def _write_annotators(path: Path, images: list[str], annotators: pd.Series[str])
         writer.writerows(zip(images, annotators.fillna(""), strict=True))
 
 
-def _write_file(path: Path, numbers: Points, decimals: int) -> None:
-    lines = [f"{x:.{decimals}f} {y:.{decimals}f}" for x, y in numbers]
-    text = "\n".join(["version: 1", f"n_points: {len(numbers)}", "{", *lines, "}"]) + "\n"
+def _write_file(path: Path, points: list[str]) -> None:
+    text = "\n".join(["version: 1", f"n_points: {len(points)}", "{", *points, "}"]) + "\n"
     path.write_text(text, encoding="utf-8")
 
 

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import BinaryIO, TextIO
 
 from lmk.errors import DataError, FormatError, LmkError
-from lmk.names import check_inside
+from lmk.names import Folder, Links
 from lmk.reading import opened, read_bytes
 
 HEAD = 1 << 16  # bytes that decide of which format a file is
@@ -29,12 +29,13 @@ class Source:
     """A folder, or a single file."""
 
     path: Path
+    links: Links = "refuse"  # that lead out of the folder
 
     def files(self, *endings: str) -> list[Path]:
         """Files below the folder that end so, in any case, in one order on every machine.
 
-        Links are followed, each folder is entered once, and a link that leads out of the folder is refused: what lies
-        there would be shown as the dataset's own.
+        Links are followed, each folder is entered once, and a link that leads out of the folder is refused where the
+        user has not allowed it: what lies there would be shown as the dataset's own.
         """
         found: list[Path] = []
         linked: list[Path] = []
@@ -51,7 +52,7 @@ class Source:
                 if not is_folder and path.suffix.lower() not in endings:
                     continue
                 if is_link:
-                    check_inside(path, self.path)
+                    self.check(path)
                 if not is_folder:
                     found.append(path)
                 elif is_link:
@@ -59,6 +60,10 @@ class Source:
                 else:
                     waiting.append(path)
         return sorted(found, key=self.name)
+
+    def check(self, file: Path) -> None:
+        """Refuse a link that leads out of the folder, where the user has not allowed these."""
+        Folder(self.path, self.links).check(file)
 
     def name(self, file: Path) -> str:
         """A file's name relative to the folder, with `/`."""

@@ -10,7 +10,7 @@ import pandas as pd
 
 from lmk.errors import DataError, UnknownName
 from lmk.history import ledger
-from lmk.history.sql import asking, condition
+from lmk.history.sql import SECONDS, asking, condition
 from lmk.workspace import Workspace
 
 SHOWN = 5  # points that are named
@@ -25,6 +25,7 @@ class Wish:
     iteration: str | None = None  # whose values are judged; the last without it
     by: str | None = None  # who decides; who is logged in without it
     reason: str | None = None
+    seconds: float = SECONDS  # that the condition may take
 
 
 def decide(paths: Workspace, wish: Wish, dry_run: bool = False) -> tuple[pd.DataFrame, Path | None]:
@@ -39,7 +40,7 @@ def decide(paths: Workspace, wish: Wish, dry_run: bool = False) -> tuple[pd.Data
     if iteration not in names:
         raise UnknownName("iteration", iteration, names)
     place = ("x", "y") if action == "accept" else ("human_x", "human_y")
-    with asking(paths) as questions:
+    with asking(paths, seconds=wish.seconds) as questions:
         rows = questions.ask(
             f"""
             SELECT image, instance, landmark, to_x AS x, to_y AS y, name, drift

@@ -71,7 +71,7 @@ def _judge(questions: Questions, name: str, text: str, iteration: str) -> Verdic
         points: int | None = None
         met: Any = False
         if _WHOLE.match(text):
-            rows = questions.rows(text)
+            rows = questions.rows(text, said=text, most=1)
             met = rows[0][0] if rows and rows[0] else False
         elif over_all_points(questions, text):
             rows = questions.rows(f"SELECT {condition(text)} FROM points WHERE {_ALL}", [iteration], text)

@@ -11,7 +11,7 @@ from lmk.history.findings import FINDINGS, PARTS
 
 _SQL = {
     "string": "VARCHAR", "int32": "INTEGER", "int16": "SMALLINT", "int8": "TINYINT", "uint8": "UTINYINT",
-    "float32": "FLOAT", "bool": "BOOLEAN",
+    "float32": "FLOAT", "float64": "DOUBLE", "bool": "BOOLEAN",
 }  # fmt: skip
 TAKEN = ("landmark", "visibility", "x", "y")
 # One row a point and iteration; `object` numbers the instances in the order of the set.
@@ -19,8 +19,8 @@ MOVES: dict[str, str] = {
     "iteration": "VARCHAR",
     "object": "INTEGER",
     **{name: _SQL[COLUMNS[name]] for name in TAKEN},
-    "human_x": "FLOAT",
-    "human_y": "FLOAT",
+    "human_x": "DOUBLE",
+    "human_y": "DOUBLE",
     "along": "FLOAT",
     "across": "FLOAT",
     "step": "FLOAT",
@@ -50,8 +50,8 @@ DECISIONS: dict[str, str] = {
     "instance": "INTEGER",
     "landmark": "SMALLINT",
     "action": "VARCHAR",
-    "x": "FLOAT",
-    "y": "FLOAT",
+    "x": "DOUBLE",
+    "y": "DOUBLE",
     "decided_by": "VARCHAR",
     "why": "VARCHAR",
 }
@@ -61,7 +61,7 @@ TABLES = {
 POINTS = f"""
 CREATE VIEW points AS
 WITH shifted AS (
-    SELECT *, x::DOUBLE - human_x AS to_right, y::DOUBLE - human_y AS to_below,
+    SELECT *, x - human_x AS to_right, y - human_y AS to_below,
            sqrt(to_right * to_right + to_below * to_below) AS apart
     FROM moves
 )

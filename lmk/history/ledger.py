@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import os
 import re
-import uuid
 from collections.abc import Iterable
 from dataclasses import replace
 from pathlib import Path
@@ -26,7 +25,7 @@ from lmk.annotations import FAR, KEYS, AnnotationSet
 from lmk.errors import DataError, FormatError
 from lmk.limits import SET_BYTES
 from lmk.reading import check_file, whole
-from lmk.store import digest_of
+from lmk.store import digest_of, room_beside
 
 ACTIONS = ("accept", "revert")
 SCHEMA = pa.schema(
@@ -35,8 +34,8 @@ SCHEMA = pa.schema(
         ("instance", pa.int32()),
         ("landmark", pa.int16()),
         ("action", pa.string()),
-        ("x", pa.float32()),  # where the point is to be; as it stood when it was decided
-        ("y", pa.float32()),
+        ("x", pa.float64()),  # where the point is to be; as it stood when it was decided
+        ("y", pa.float64()),
         ("decided_by", pa.string()),
         ("why", pa.string()),
     ]
@@ -57,9 +56,8 @@ def record(decisions: Path, iteration: str, rows: pd.DataFrame) -> Path:
     if not set(rows["action"]) <= set(ACTIONS):
         raise DataError(f"an action is {' or '.join(ACTIONS)}, not {sorted(set(rows['action']) - set(ACTIONS))[0]!r}")
     folder = decisions / iteration
-    folder.mkdir(parents=True, exist_ok=True)
-    temporary = folder / f".{uuid.uuid4().hex}.tmp"
-    try:
+    with room_beside(folder / "decisions") as room:
+        temporary = room / "new"
         pq.write_table(pa.Table.from_pandas(rows[SCHEMA.names], SCHEMA, preserve_index=False), temporary)
         with temporary.open("rb") as file:
             os.fsync(file.fileno())
@@ -72,8 +70,6 @@ def record(decisions: Path, iteration: str, rows: pd.DataFrame) -> Path:
             except FileExistsError:
                 continue
             return target
-    finally:
-        temporary.unlink(missing_ok=True)
 
 
 def files(decisions: Path, before: str | None = None) -> list[Path]:
@@ -139,8 +135,8 @@ def with_decisions(annotations: AnnotationSet, decided: pd.DataFrame) -> tuple[A
     places[index] = True
     moved = {}
     for name in ("x", "y"):
-        moved[name] = annotations.column(name).copy()
-        moved[name][index] = last[name].to_numpy(np.float32)[there]
+        moved[name] = annotations.column(name).astype(np.float64)
+        moved[name][index] = last[name].to_numpy()[there]
     return annotations.with_columns(**moved), places
 
 

@@ -102,8 +102,6 @@ def rows_of(name: str, part: pa.Table, frame: Frame, seen: Seen) -> tuple[pa.Tab
     back = ((step * earlier).sum(-1) < 0) & (moved > UNIT) & (np.hypot(*np.moveaxis(earlier, -1, 0)) > UNIT)
     along, across = split_on_contours(shift, frame.tangents)
     columns: dict[str, Any] = {
-        "human_x": frame.points[..., 0],
-        "human_y": frame.points[..., 1],
         "along": along,
         "across": across,
         "step": moved,
@@ -114,6 +112,8 @@ def rows_of(name: str, part: pa.Table, frame: Frame, seen: Seen) -> tuple[pa.Tab
     kept = [column for column in (*TAKEN, *EVIDENCE) if column in part.column_names]
     arrays = {"iteration": _constant(name, len(part)), "object": frame.objects}
     arrays |= {column: part[column] for column in kept}
+    for axis, column in enumerate(("human_x", "human_y")):
+        arrays[column] = pa.array(frame.points[..., axis].reshape(-1), from_pandas=True)
     arrays |= {column: _array(values) for column, values in columns.items()}
     table = pa.table(arrays).filter(pc.greater(part["visibility"], 0))
     firsts = part.take(np.arange(0, len(part), scheme.size))

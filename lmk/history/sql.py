@@ -1,15 +1,14 @@
 """Questions in SQL over the table of all iterations: nothing can be written, and nothing else can be read.
 
 The database is opened to be read only, DuckDB's own file, network and extension functions are off for good, and a
-question is one SELECT.
+question is one SELECT.  What a person has written is answered by a process with limits (`lmk.history.asker`).
 """
 
 from __future__ import annotations
 
 import tempfile
-import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import contextmanager, suppress
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -21,10 +20,12 @@ import pandas as pd
 from lmk.console import Progress
 from lmk.errors import QueryError
 from lmk.history import ledger
+from lmk.history.asker import Asker, Question, answer, mistake
 from lmk.history.table import MEMORY, build_table, made_by
-from lmk.store import digest_of, remove
+from lmk.store import digest_of, room_beside
 from lmk.workspace import Workspace
 
+SECONDS = 60.0  # that a person's question may take, where neither parameters nor an option say so
 _SAFE: dict[str, Any] = {
     "enable_external_access": "false",
     "autoinstall_known_extensions": "false",
@@ -35,54 +36,54 @@ _SAFE: dict[str, Any] = {
 
 
 @contextmanager
-def asking(paths: Workspace, names: Sequence[str] | None = None) -> Iterator[Questions]:
+def asking(paths: Workspace, names: Sequence[str] | None = None, seconds: float = SECONDS) -> Iterator[Questions]:
     """The table of a folder's iterations and decisions, made anew where one of them has changed since the last time.
 
     Args:
         paths: where they are.
         names: of the iterations, the human labels first; all that are there, if nobody says.
+        seconds: that each question of a person may take.
     """
     sets = paths.files() if names is None else {name: paths.annotations(name) for name in names}
     decided = ledger.read(paths.decisions)
     parts = [part for name, path in sets.items() for part in (name, path)]
     name = f"{digest_of(made_by(), ledger.digest(paths.decisions), *parts)}.duckdb"
     kept = paths.work / "audit" / name
-    if (questions := _opened(kept)) is not None:
+    if (questions := _opened(kept, seconds)) is not None:
         with questions:
             yield questions
         return
     place = kept.parent
-    _forget_killed(place)
-    try:
-        place.mkdir(parents=True, exist_ok=True)
-        room = tempfile.TemporaryDirectory(dir=place)
-    except OSError:  # a folder that may only be read: the table lives as long as the question
-        room = tempfile.TemporaryDirectory()
-    with room as folder:
-        made = Path(folder) / name
+    with ExitStack() as stack:
+        try:
+            room = stack.enter_context(room_beside(place / "table"))
+        except OSError:  # a folder that may only be read: the table lives as long as the question
+            room = Path(stack.enter_context(tempfile.TemporaryDirectory()))
+        made = room / name
         build_table(sets, made, decided, Progress("comparing iterations", "instances"))
-        with Questions(made) as questions:  # before others, who may remove it by its name
+        with Questions(made, seconds) as questions:  # before others, who may remove it by its name
             if place in made.parents:
                 for old in place.glob("*.duckdb"):
                     old.unlink(missing_ok=True)
                 made.rename(kept)
+                questions.path = kept
             yield questions
 
 
-def _opened(kept: Path) -> Questions | None:
-    """The table of an earlier time; None where it is not there, or cannot be read: it can be made again."""
+def _opened(kept: Path, seconds: float) -> Questions | None:
+    """The table of an earlier time; None where it is not there, or is not whole: it can be made again."""
+    if not kept.is_file():
+        return None
     try:
-        return Questions(kept) if kept.is_file() else None
+        questions = Questions(kept, seconds)
     except duckdb.Error:
         return None
-
-
-def _forget_killed(place: Path) -> None:
-    """Remove what processes that were killed a day ago or more have left."""
-    for left in place.glob("tmp*"):
-        with suppress(OSError):
-            if left.stat().st_mtime < time.time() - 86400:
-                remove(left)
+    try:
+        questions.rows("SELECT 1 FROM labels LIMIT 0")  # what is made last
+    except QueryError:
+        questions.close()
+        return None
+    return questions
 
 
 def condition(text: str) -> str:
@@ -93,13 +94,18 @@ def condition(text: str) -> str:
 
 
 class Questions:
-    """A database of `build_table`, opened for questions."""
+    """A database of `build_table`, opened for questions.
 
-    def __init__(self, path: Path) -> None:
-        self._path = path
+    A question in which a person has a say (`said`, the question or a part of it) is answered by a process with limits,
+    and mistakes in it are told with what was said.
+    """
+
+    def __init__(self, path: Path, seconds: float = SECONDS) -> None:
+        self.path, self._seconds = path, seconds
         self._database = duckdb.connect(str(path), read_only=True, config=_SAFE)
         # A bar would be printed among the answers; after this nothing can be set any more.
         self._database.execute("SET enable_progress_bar = false; SET lock_configuration = true")
+        self._asker: Asker | None = None
 
     def __enter__(self) -> Self:
         return self
@@ -107,35 +113,60 @@ class Questions:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """No more questions."""
+        if self._asker is not None:
+            self._asker.close()
         self._database.close()
 
     def ask(self, question: str, values: Iterable[Any] = (), said: str | None = None) -> pd.DataFrame:
-        """The answer to one SELECT; a mistake in it is told with what the user `said`, a part of the question."""
-        found: pd.DataFrame = self._run(question, values, said, lambda answer: answer.df())
+        """The answer to one SELECT."""
+        found: pd.DataFrame = self._run(Question(question, tuple(values)), said)[0]
         return found
 
-    def rows(self, question: str, values: Iterable[Any] = (), said: str | None = None) -> list[tuple[Any, ...]]:
-        """The same as plain tuples."""
-        found: list[tuple[Any, ...]] = self._run(question, values, said, lambda answer: answer.fetchall())
+    def rows(
+        self, question: str, values: Iterable[Any] = (), said: str | None = None, most: int | None = None
+    ) -> list[tuple[Any, ...]]:
+        """The same as plain tuples, at `most` so many."""
+        found: list[tuple[Any, ...]] = self._run(Question(question, tuple(values), most, plain=True), said)[0]
         return found
 
-    def _run(self, question: str, values: Iterable[Any], said: str | None, fetch: Callable[[Any], Any]) -> Any:
+    def first(self, said: str, most: int) -> tuple[pd.DataFrame, int]:
+        """So many rows of the answer to a person's SELECT, and how many more there are."""
+        found: tuple[pd.DataFrame, int] = self._run(Question(said, most=most), said)
+        return found
+
+    def _run(self, question: Question, said: str | None) -> tuple[Any, int]:
+        asked = _short(said or question.text)
         try:
-            question.encode()
+            question.text.encode()
         except UnicodeEncodeError as cause:
             raise QueryError("a question has to be text in UTF-8") from cause
         try:
-            statements = self._database.extract_statements(question)
-            if len(statements) != 1 or statements[0].type != duckdb.StatementType.SELECT:
-                raise QueryError(f"{_short(said or question)}: not one SELECT; a question reads, and changes nothing")
-            return fetch(self._database.execute(question, list(values)))
-        except (duckdb.Error, ValueError, OverflowError) as cause:  # the others where Python has no such value
+            return answer(self._database, question) if said is None else self._person().ask(question)
+        except (
+            duckdb.Error,
+            QueryError,
+            ValueError,
+            OverflowError,
+        ) as cause:  # the last where Python has no such value
             if _tells_of_damage(cause):
-                self._path.unlink(missing_ok=True)
+                self.path.unlink(missing_ok=True)
                 raise QueryError(
-                    f"{self._path}: damaged, and removed; run the same command again, which makes it anew"
+                    f"{self.path}: damaged, and removed; run the same command again, which makes it anew"
                 ) from cause
-            raise QueryError(f"{_short(said or question)}: {_plain(cause)}") from cause
+            raise QueryError(f"{asked}: {mistake(cause)}") from cause
+
+    def _person(self) -> Asker:
+        """The process that answers people; a new one where the last question took too much."""
+        if self._asker is not None and self._asker.ended:
+            self._asker.close()
+            self._asker = None
+        if self._asker is None:
+            self._asker = Asker(self.path, _SAFE, self._seconds)
+        return self._asker
 
 
 def _tells_of_damage(cause: Exception) -> bool:
@@ -160,8 +191,3 @@ def _plain_value(value: Any) -> Any:
 def _short(question: str) -> str:
     line = " ".join(question.split())
     return line if len(line) <= 80 else f"{line[:77]}..."
-
-
-def _plain(cause: Exception) -> str:
-    """What DuckDB says, on one line, without the picture of where."""
-    return " ".join(str(cause).split("\n\nLINE")[0].split())[:300]

@@ -17,6 +17,7 @@ import os
 from collections import deque
 from collections.abc import Iterator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import closing, contextmanager
 from itertools import takewhile
 from pathlib import Path
 
@@ -38,8 +39,15 @@ from lmk.store import columns_of, digest_of, read_header, read_parts
 
 ROWS = 1 << 16  # of each set that are in memory at once
 SHAPES = 4000  # instances that the space of shapes is made of; more would say the same
-LAYOUT = 7  # of the table; raise it where a formula changes, and old tables are made anew
+LAYOUT = 8  # of the table; raise it where a formula changes, and old tables are made anew
 AHEAD = 2  # tables that wait to be written
+# What DuckDB raises where it cannot write: at once, when a transaction ends, or when the file is brought up to date.
+_NO_ROOM = (
+    duckdb.IOException,
+    duckdb.TransactionException,
+    duckdb.FatalException,
+    duckdb.OutOfMemoryException,
+)
 MEMORY = "600MB"  # that DuckDB may use; what does not fit goes to disk
 
 
@@ -74,8 +82,7 @@ def build_table(
     space = shape_space(_sample(sets[first], rows, scheme.size))
     drifts = Drifts(scheme, contour_names(scheme))
     whole = max(1, ROWS // scheme.size) * scheme.size
-    database = duckdb.connect(str(target), config={"memory_limit": MEMORY, "threads": str(os.cpu_count() or 1)})
-    try:
+    with _database(target) as database:
         database.execute("SET enable_progress_bar = false")  # lmk has its own
         for table, columns in TABLES.items():
             database.execute(f"CREATE TABLE {table} ({', '.join(f'{name} {kind}' for name, kind in columns.items())})")
@@ -104,9 +111,21 @@ def build_table(
         _insert(database, "decisions", pa.Table.from_pandas(decided, preserve_index=False))
         database.execute(POINTS)
         database.execute(LABELS.format(last=list(sets)[-1]))
-    finally:
-        database.close()
+        database.execute("CHECKPOINT")  # closing does it, too, and says nothing of a disk that is full
     return scheme
+
+
+@contextmanager
+def _database(target: Path) -> Iterator[duckdb.DuckDBPyConnection]:
+    """A new database, closed when the block ends; that there is no room for it is one line."""
+    try:
+        threads = str(os.cpu_count() or 1)
+        opened = duckdb.connect(str(target), config={"memory_limit": MEMORY, "threads": threads})
+        with closing(opened) as database:
+            yield database
+    except _NO_ROOM as cause:
+        said = " ".join(str(cause).split())[:300]
+        raise DataError(f"comparing iterations: {said}; make room there") from cause
 
 
 def _execute(database: duckdb.DuckDBPyConnection, statement: str) -> None:

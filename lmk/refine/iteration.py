@@ -33,6 +33,7 @@ from lmk.inference import keep_memory
 from lmk.kernels.suspicion import DOUBT
 from lmk.limits import COUNT
 from lmk.models.store import load_model, model_digest, read_curve
+from lmk.names import AnyFolder
 from lmk.provenance import Provenance
 from lmk.refine.labels import Search, refine_labels, refiner_of
 from lmk.registry import REFINERS
@@ -77,18 +78,18 @@ class Round:
     human: Path  # the human labels
     previous: Path  # the labels of the iteration before
     judge: Path  # its network
-    images: Path  # folder that image names start from
+    images: AnyFolder  # folder that image names start from
     cache: Path | None = None  # folder for crops
 
     @classmethod
-    def within(cls, paths: Workspace, name: str, prev: str, images: Path) -> Round:
+    def within(cls, paths: Workspace, name: str, prev: str, images: AnyFolder) -> Round:
         """A round of a workspace."""
         return cls(
             name, prev, paths.annotations("i00"), paths.annotations(prev), paths.model(prev), images, paths.crops
         )
 
 
-def run_iteration(name: str, iteration: Iteration, images: Path, method: Method, paths: Workspace) -> None:
+def run_iteration(name: str, iteration: Iteration, images: AnyFolder, method: Method, paths: Workspace) -> None:
     """One round: refine labels with the last model, check them, train that model on.
 
     If the last model agrees no better with held-out human points than the one before, or has memorised too much, the

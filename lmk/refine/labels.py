@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from lmk.annotations import EVIDENCE, AnnotationSet
 from lmk.config import RefinerParams
 from lmk.crops import CropSource, centre
-from lmk.errors import ModelError
+from lmk.errors import ModelError, enough_memory
 from lmk.inference import batches, log_heatmaps, on_device
 from lmk.kernels.views import from_crop, to_crop
 from lmk.models.base import Detector, HeatmapDetector
@@ -41,6 +41,7 @@ def refiner_of(params: RefinerParams) -> Refiner:
     return row
 
 
+@enough_memory("searching labels", "model.input_size, model.heatmap_size or the network")
 def refine_labels(
     search: Search,
     params: RefinerParams,

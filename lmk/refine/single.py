@@ -7,6 +7,7 @@ from pathlib import Path
 
 from lmk.config import Params
 from lmk.errors import ConfigError
+from lmk.names import AnyFolder
 from lmk.refine.iteration import Round, held_against, search_labels
 from lmk.store import read_annotations, write_annotations
 from lmk.validation import Place, enforce
@@ -19,7 +20,7 @@ class Files:
     labels: Path  # the set whose points are moved
     human: Path  # the human labels of the same images
     model: Path  # folder of the network that judges
-    images: Path  # folder that image names start from
+    images: AnyFolder  # folder that image names start from
     output: Path  # the new set
 
 

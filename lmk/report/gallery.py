@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import base64
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Any
 
 import cv2
@@ -19,6 +18,7 @@ from numpy.typing import NDArray
 from lmk.history.sql import Questions
 from lmk.images import crop, read_image
 from lmk.kernels.suspicion import REASONS
+from lmk.names import AnyFolder, Folder, as_folder
 from lmk.scheme import LandmarkScheme
 
 Floats = NDArray[np.float64]
@@ -39,7 +39,11 @@ _LENGTHS = ("spread", "error_before", "error_after")  # in pixels of the crop
 
 
 def gallery(
-    questions: Questions, scheme: LandmarkScheme, names: Sequence[str], gates: dict[str, NDArray[Any]], images: Path
+    questions: Questions,
+    scheme: LandmarkScheme,
+    names: Sequence[str],
+    gates: dict[str, NDArray[Any]],
+    images: AnyFolder,
 ) -> dict[str, Any]:
     """What the page's gallery is made of, and the rule by which its instances were chosen.
 
@@ -56,7 +60,7 @@ def gallery(
     met = {name: set(map(tuple, rows.tolist())) for name, rows in gates.items()}
     items: list[dict[str, Any]] = []
     for (image, instance), rows in table.groupby(["image", "instance"], sort=False):
-        item = _item(rows, scheme, names, images)
+        item = _item(rows, scheme, names, as_folder(images))
         for name, points in met.items():
             item["gates"][name] = [k for k in range(scheme.size) if (image, instance, k) in points]
         items.append(item)
@@ -128,7 +132,7 @@ def _rows(questions: Questions, chosen: pd.DataFrame) -> pd.DataFrame:
     )
 
 
-def _item(rows: pd.DataFrame, scheme: LandmarkScheme, names: Sequence[str], images: Path) -> dict[str, Any]:
+def _item(rows: pd.DataFrame, scheme: LandmarkScheme, names: Sequence[str], images: Folder) -> dict[str, Any]:
     first = rows.iloc[0]
     positions = rows[["x", "y", "human_x", "human_y"]].to_numpy(np.float64).reshape(-1, 2, 2)
     positions = positions[np.isfinite(positions).all(2)]
@@ -136,7 +140,7 @@ def _item(rows: pd.DataFrame, scheme: LandmarkScheme, names: Sequence[str], imag
     middle = (positions.min(0) + positions.max(0)) / 2
     side = max(float(first["box"]) * ROOM, 1.05 * float(np.ptp(positions, axis=0).max()), 4.0)
     corner = middle - side / 2
-    picture = crop(read_image(images / str(first["image"])), np.array([*corner, side]), SIDE)
+    picture = crop(read_image(images.file(str(first["image"]))), np.array([*corner, side]), SIDE)
     scale = SIDE / side
     place = {name: number for number, name in enumerate(names)}
     number, landmark = rows["iteration"].map(place).to_numpy(), rows["landmark"].to_numpy()

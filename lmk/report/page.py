@@ -12,7 +12,6 @@ import hashlib
 import json
 from collections.abc import Mapping, Sequence
 from importlib import resources
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -24,8 +23,9 @@ from numpy.typing import NDArray
 from lmk.audit.numbers import by_part, sentence
 from lmk.audit.results import Audit, Numbers
 from lmk.history.gates import points_of
-from lmk.history.sql import Questions, asking
+from lmk.history.sql import SECONDS, Questions, asking
 from lmk.history.suspects import Suspect, suspects
+from lmk.names import AnyFolder
 from lmk.provenance import Provenance
 from lmk.records import Metrics
 from lmk.report.charts import charts
@@ -33,7 +33,7 @@ from lmk.report.gallery import gallery, rule
 from lmk.report.measures import cards, measures, signed
 from lmk.report.summary import JUDGE, WEAK
 from lmk.scheme import LandmarkScheme
-from lmk.store import read_header, write_text
+from lmk.store import making, read_header, write_text
 from lmk.workspace import Workspace
 
 _NOTHING = "–"  # noqa: RUF001 (a dash as wide as a digit)
@@ -46,8 +46,9 @@ def write_report(
     paths: Workspace,
     names: Sequence[str],
     found: Audit,
-    images: Path,
+    images: AnyFolder,
     metrics: Metrics | None,
+    seconds: float = SECONDS,
 ) -> None:
     """Write the report of a cleaning.
 
@@ -57,20 +58,22 @@ def write_report(
         found: what the audit found.
         images: the folder that image names start from.
         metrics: what was measured, if anything was.
+        seconds: that a gate may take when it is asked for its points.
     """
-    headers = {name: read_header(paths.annotations(name)) for name in names}
-    _, scheme, _ = headers[names[0]]
-    provenance = {name: Provenance.of(header[2]) for name, header in headers.items()}
-    with asking(paths, names) as questions:
-        content = _content(questions, scheme, names, found, images, metrics)
-    content |= {
-        "folder": str(paths.root),
-        "log": [_made(name, known) for name, known in provenance.items()],
-        "links": paths.data_docs_links(names),
-        "next": _advice(content, found, provenance[names[-1]], str(paths.root)),
-    }
-    page = _environment().get_template("report.html.j2").render(content)
-    write_text(page, paths.report)
+    with making(paths.report):
+        headers = {name: read_header(paths.annotations(name)) for name in names}
+        _, scheme, _ = headers[names[0]]
+        provenance = {name: Provenance.of(header[2]) for name, header in headers.items()}
+        with asking(paths, names, seconds) as questions:
+            content = _content(questions, scheme, names, found, images, metrics)
+        content |= {
+            "folder": str(paths.root),
+            "log": [_made(name, known) for name, known in provenance.items()],
+            "links": paths.data_docs_links(names),
+            "next": _advice(content, found, provenance[names[-1]], str(paths.root)),
+        }
+        page = _environment().get_template("report.html.j2").render(content)
+        write_text(page, paths.report)
 
 
 def _environment() -> Environment:
@@ -98,7 +101,7 @@ def _content(
     scheme: LandmarkScheme,
     names: Sequence[str],
     found: Audit,
-    images: Path,
+    images: AnyFolder,
     metrics: Metrics | None,
 ) -> dict[str, Any]:
     measured = measures(metrics)
@@ -139,7 +142,7 @@ def _content(
 
 
 def _gallery(
-    questions: Questions, scheme: LandmarkScheme, names: Sequence[str], found: Audit, images: Path
+    questions: Questions, scheme: LandmarkScheme, names: Sequence[str], found: Audit, images: AnyFolder
 ) -> tuple[dict[str, Any], str | None]:
     """What to look at, or the reason why there is nothing."""
     nothing: dict[str, Any] = {"total": 0, "items": []}

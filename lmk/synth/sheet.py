@@ -16,6 +16,7 @@ from lmk.images import read_image
 from lmk.names import check_names
 from lmk.reading import whole
 from lmk.scheme import load_scheme
+from lmk.store import replacing
 from lmk.synth.write import HEADER
 
 _SHIFT = 4
@@ -39,10 +40,16 @@ def contact_sheet(out: Path, folder: Path, rows: int, columns: int, tile: int) -
     for place, name in enumerate(names):
         top, left = (place // columns) * tile, (place % columns) * tile
         sheet[top : top + tile, left : left + tile] = _tile(folder / "faces" / name, truth[name], tile)
-    done, packed = cv2.imencode(out.suffix or ".png", sheet)
-    if not done:
+    check_picture(out)
+    _, packed = cv2.imencode(out.suffix or ".png", sheet)
+    with replacing(out) as temporary:
+        temporary.write_bytes(packed.tobytes())
+
+
+def check_picture(out: Path) -> None:
+    """Refuse a picture of a kind that cannot be written."""
+    if not cv2.haveImageWriter(out.name if out.suffix else f"{out.name}.png"):
         raise LmkError(f"{out}: cannot write this kind of picture; use .png or .jpg")
-    out.write_bytes(packed.tobytes())
 
 
 def _tile(image: Path, truth: NDArray[np.float64], tile: int) -> Pixels:

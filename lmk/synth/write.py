@@ -7,7 +7,6 @@ ingested as it is.  OUT/truth/truth.csv holds the exact positions and is for eva
 from __future__ import annotations
 
 import csv
-import shutil
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -17,6 +16,7 @@ import cv2
 from lmk.errors import LmkError, UnknownName
 from lmk.formats.pts import ANNOTATORS, write_pts
 from lmk.scheme import LandmarkScheme, load_scheme
+from lmk.store import replacing
 from lmk.synth.noise import NOISES, Annotation, annotate
 from lmk.synth.render import Face, render_face
 
@@ -31,8 +31,9 @@ def render_dataset(
     size: int,
     noise: str,
     progress: Callable[[int, int], None],
+    finish: Callable[[Path], None] | None = None,
 ) -> None:
-    """Render faces with human labels and truth; all of it is there, or nothing.
+    """Render faces with human labels and truth; all of it is there, or nothing, however this ends.
 
     Args:
         out: a new folder, or an empty one.
@@ -41,11 +42,20 @@ def render_dataset(
         size: side of the images in pixels.
         noise: a name in NOISES.
         progress: called with (faces done, faces in all) after each face.
+        finish: called with the folder of the whole dataset before that is put in its place.
     """
     _check(out, splits, size, noise)
+    with replacing(out) as folder:
+        _render(folder, splits, seed, size, noise, progress)
+        if finish is not None:
+            finish(folder)
+        _check(out, splits, size, noise)  # rendering takes long: somebody may have put something there
+
+
+def _render(
+    work: Path, splits: Mapping[str, int], seed: int, size: int, noise: str, progress: Callable[[int, int], None]
+) -> None:
     scheme = load_scheme("ibug68")
-    work = out.with_name(f".{out.name}.partial")
-    shutil.rmtree(work, ignore_errors=True)
     (work / "truth").mkdir(parents=True)
     rows: list[tuple[Any, ...]] = []
     annotators: list[tuple[str, str]] = []
@@ -66,9 +76,6 @@ def render_dataset(
     _write_csv(work / "truth" / "truth.csv", HEADER, rows)
     if annotators:
         _write_csv(work / "faces" / ANNOTATORS, ("image", "annotator"), annotators)
-    if out.exists():
-        out.rmdir()
-    work.replace(out)
 
 
 def _check(out: Path, splits: Mapping[str, int], size: int, noise: str) -> None:

@@ -4,18 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 import torch
 
 from lmk.annotations import AnnotationSet
 from lmk.crops import crops_of
-from lmk.errors import DataError, ModelError
+from lmk.errors import DataError, ModelError, enough_memory
 from lmk.inference import keep_memory
 from lmk.kernels.views import to_crop
 from lmk.models.base import Detector
 from lmk.models.store import CONFIG, build_model, is_whole, load_model, save_model
-from lmk.store import digest_of, read_annotations
+from lmk.store import digest_of, making, read_annotations
 from lmk.training.held_out import held_out, taught
 from lmk.training.loop import COLUMNS, Course, train
 from lmk.training.recipe import Job, Recipe, provenance
@@ -35,9 +36,15 @@ def fit(recipe: Recipe, job: Job, after_step: Callable[[int], None] | None = Non
     keep_memory()
     origin = provenance(recipe, job)
     unfinished = job.work / digest_of(origin)
-    if is_whole(job.target, origin):
-        return unfinished
-    _check_free(job.target)
+    if not is_whole(job.target, origin):
+        _check_free(job.target)
+        smaller = "training.batch, model.input_size or the network"
+        with making(unfinished), enough_memory(job.title, smaller):
+            _fit(recipe, job, Course(unfinished, job.title, after_step), origin)
+    return unfinished
+
+
+def _fit(recipe: Recipe, job: Job, course: Course, origin: dict[str, Any]) -> None:
     annotations = read_annotations(job.labels)
     weights = recipe.weights(annotations)
     unseen = held_out(annotations, recipe.training.seed, recipe.training.held_out)
@@ -47,11 +54,10 @@ def fit(recipe: Recipe, job: Job, after_step: Callable[[int], None] | None = Non
     model = _start(recipe, annotations, job.start)
     curve = pd.DataFrame(columns=COLUMNS)
     if model.learns:
-        model, curve = train(model, annotations, crops, recipe, Course(unfinished, job.title, after_step))
+        model, curve = train(model, annotations, crops, recipe, course)
     elif weights is not None:
         raise DataError(f"weights: {model.params.kind} is fitted to all landmarks alike; leave them out")
     save_model(model, annotations.scheme, origin, curve, job.target)
-    return unfinished
 
 
 def _check_free(target: Path) -> None:

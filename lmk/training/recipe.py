@@ -16,6 +16,7 @@ from lmk.config import AugmentationParams, NetworkParams, TrainingParams
 from lmk.constants import digest_of_constants
 from lmk.errors import DataError
 from lmk.models.store import model_digest
+from lmk.names import AnyFolder
 from lmk.registry import NETWORKS
 from lmk.store import digest_of
 
@@ -49,7 +50,7 @@ class Job:
     """Where a network is made from, and where it goes."""
 
     labels: Path  # an annotation set's file
-    images: Path  # folder that its image names start from
+    images: AnyFolder  # folder that its image names start from
     target: Path  # folder of the network
     work: Path  # unfinished work is kept below it, and taken up again after a kill
     title: str  # for the progress

@@ -11,9 +11,11 @@ import numpy as np
 
 from lmk.annotations import AnnotationSet
 from lmk.crops import CropSource, crops_of
+from lmk.errors import enough_memory
 from lmk.inference import BATCH, keep_memory, predict
 from lmk.models.base import Detector
 from lmk.models.store import build_model
+from lmk.names import AnyFolder
 from lmk.training.loop import Course, train
 from lmk.training.recipe import Recipe
 
@@ -28,12 +30,13 @@ class Speed:
     predicting: float  # to predict its points from image and mirror image
 
 
-def measure(recipe: Recipe, annotations: AnnotationSet, images: Path) -> Speed:
+def measure(recipe: Recipe, annotations: AnnotationSet, images: AnyFolder) -> Speed:
     """Train an untrained network for a few steps, and predict with it; nothing is kept."""
     keep_memory()
     learnt = np.flatnonzero(annotations.in_split("train"))[: max(BATCH, STEPS * recipe.training.batch)]
     few = annotations.select(np.isin(np.arange(len(annotations.instances)), learnt))
-    with tempfile.TemporaryDirectory() as folder:
+    smaller = "training.batch, model.input_size or the network"
+    with tempfile.TemporaryDirectory() as folder, enough_memory("trying how fast this machine trains", smaller):
         crops = crops_of(few, images, recipe.network.input_size, Path(folder))
         crops.read(np.arange(len(crops)))  # decoding is done once for all trainings, and not timed
         model = build_model(recipe.network, few.scheme, recipe.training.seed)

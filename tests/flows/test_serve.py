@@ -48,11 +48,11 @@ def test_a_schedule_fires_on_a_server_that_it_starts_by_itself(project):
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="only Linux ends a process with the one that started it")
-def test_a_killed_flow_takes_its_server_with_it(tmp_path):
-    env, log = environment(tmp_path), tmp_path / "log"
-    code = "import time\nfrom flows.serve import server\nwith server(): time.sleep(1000)"
+def test_a_killed_flow_takes_its_server_with_it(project):
+    env, log = environment(project.parent), project.parent / "log"
+    (project / "dvc.yaml").write_text("stages:\n  ingest: {cmd: sleep 60, deps: [data]}\n")
 
-    with running(sys.executable, "-c", code, env=env, cwd=ROOT, log=log) as process:
+    with running(sys.executable, "-m", "flows.retrain", "--repo", str(project), env=env, cwd=ROOT, log=log) as process:
         said = until(lambda: re.search(r"Prefect server: (\S+)", log.read_text()), "the server's address")
         assert httpx.get(f"{said[1]}/api/health", timeout=5).status_code == 200
         process.kill()

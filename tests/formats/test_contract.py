@@ -21,6 +21,8 @@ from lmk.formats.exchange import format_named, read, said_by, write, write_back
 from lmk.formats.pixels import OFFSETS
 from lmk.formats.source import head
 from lmk.registry import FORMATS
+from lmk.scheme import parse_scheme
+from lmk.store import read_annotations, write_annotations
 from tests.formats.sets import elsewhere, frame_of, renamed, sets, table_of
 
 ALL = {name: format_named(name) for name in FORMATS}
@@ -193,7 +195,8 @@ def test_instances_that_are_not_in_the_set_stay_as_they_are(name, human, tmp_pat
     write_back(form, tmp_path / "source", human, after, tmp_path / "target")
 
     again = make_set(table_of(form, tmp_path / "target", human.scheme, False), human.scheme, {}, "again")
-    np.testing.assert_allclose(again.points, human.points + 5.0 * chosen[:, None, None], atol=1e-5)
+    np.testing.assert_array_equal(again.points[~chosen], human.points[~chosen])  # to the last bit
+    np.testing.assert_allclose(again.points[chosen], after.points, atol=1e-5)
 
 
 @pytest.mark.parametrize("name", READ_AND_WRITTEN)
@@ -279,3 +282,28 @@ def test_text_in_another_encoding_is_refused(name, human, tmp_path):
 
     with pytest.raises(FormatError, match="UTF-16 or UTF-32 text; save it as UTF-8"):
         list(read(ALL[name], tmp_path / "out", human.scheme, False).parts)
+
+
+@pytest.mark.parametrize("name", READ_AND_WRITTEN)
+def test_what_nobody_moved_is_written_with_the_numbers_that_were_read(name, tmp_path):
+    form, scheme = ALL[name], parse_scheme('{"name": "pair", "points": 3}', "pair")
+    numbers = np.random.default_rng(3).uniform(-3, 3000, (5, 3, 2)).round(7)
+    table = pd.DataFrame(
+        {
+            "image": np.repeat([f"{k}.png" for k in range(5)], 3),
+            "instance": 0,
+            "landmark": np.tile(range(3), 5),
+            "x": numbers[..., 0].ravel(),
+            "y": numbers[..., 1].ravel(),
+        }
+    )
+    write(form, make_set(table, scheme, {}, "made"), tmp_path / "first")
+    read_back = make_set(table_of(form, tmp_path / "first", scheme, False), scheme, {}, "first")
+    write_annotations(read_back, tmp_path / "i00.parquet")
+    kept = read_annotations(tmp_path / "i00.parquet")
+    unmoved = kept.moved(kept.points + 1e-12, 1, {}, {})
+
+    write(form, unmoved, tmp_path / "again")
+
+    np.testing.assert_array_equal(kept.points, numbers)
+    assert contents(tmp_path / "again") == contents(tmp_path / "first")

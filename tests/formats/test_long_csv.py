@@ -9,8 +9,9 @@ import pytest
 from lmk.annotations import make_set
 from lmk.errors import DataError, FormatError, LmkError
 from lmk.formats.exchange import read as read_parts
-from lmk.formats.exchange import write
+from lmk.formats.exchange import write, write_back
 from lmk.formats.long_csv import CSV, read_long_csv
+from lmk.ingest import ingest
 from lmk.scheme import parse_scheme
 
 WING = parse_scheme('{"name": "wing", "points": ["tip", "root"]}', "wing")
@@ -150,3 +151,42 @@ def test_positions_of_points_that_are_said_not_to_be_labelled_are_listed_as_lost
 def test_a_row_with_more_cells_than_the_header_is_refused_with_its_line(tmp_path, rows, line, cells):
     with pytest.raises(FormatError, match=f"line {line}: {cells} cells, but the header names 5; numbers have decimal"):
         read(tmp_path, "image,instance,landmark,x,y\n" + rows)
+
+
+DECIMAL_COMMAS = GOOD.replace(",", ";").replace("1.5", "1,5").replace(";4", ";4,25")
+
+
+def test_decimal_commas_are_read_where_cells_are_separated_by_semicolons_and_that_is_said(tmp_path, capsys):
+    (tmp_path / "labels.csv").write_text(DECIMAL_COMMAS)
+
+    labels = ingest(tmp_path / "labels.csv", "csv", WING, 1.25, with_images=False)
+
+    np.testing.assert_array_equal(labels.points, [[[1.5, 2], [3, 4.25]]])
+    assert "numbers are read with decimal commas, and cells with ; between them" in capsys.readouterr().err
+    assert CSV.sniff(tmp_path / "labels.csv", DECIMAL_COMMAS.encode()).confidence == 1.0
+
+
+def test_decimal_points_between_semicolons_are_points_and_nothing_is_said(tmp_path, capsys):
+    assert read(tmp_path, GOOD.replace(",", ";")).equals(read(tmp_path, GOOD))
+    assert capsys.readouterr().err == ""
+
+
+def test_a_file_with_commas_and_points_is_refused_wherever_the_other_comes(tmp_path, monkeypatch):
+    monkeypatch.setattr("lmk.formats.long_csv.PART_ROWS", 1)  # each row in a chunk of its own
+    with pytest.raises(FormatError, match="line 3: a decimal point, and line 2 has the other; write all numbers in"):
+        read(tmp_path, DECIMAL_COMMAS.replace("4,25", "4.25"))
+    with pytest.raises(FormatError, match="line 3: a decimal comma, and line 2 has the other"):
+        read(tmp_path, DECIMAL_COMMAS.replace("1,5", "1.5"))
+
+
+def test_decimal_commas_between_commas_are_refused_with_the_line(tmp_path):
+    with pytest.raises(FormatError, match="line 2: 6 cells, but the header names 5"):
+        read(tmp_path, GOOD.replace("1.5", "1,5"))
+
+
+def test_writing_back_between_semicolons_is_refused(tmp_path):
+    (tmp_path / "labels.csv").write_text(DECIMAL_COMMAS)
+    before = ingest(tmp_path / "labels.csv", "csv", WING, 1.25, with_images=False)
+    with pytest.raises(FormatError, match="export the set instead"):
+        write_back(CSV, tmp_path / "labels.csv", before, before, tmp_path / "new.csv")
+    assert not (tmp_path / "new.csv").exists()

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
 from lmk.annotations import FAR, UNIT
-from lmk.formats.pixels import OFFSETS, from_ours, to_ours
+from lmk.formats.pixels import OFFSETS, from_ours, text_of, to_ours
 
 steps = st.integers(-int(FAR / UNIT), int(FAR / UNIT))
 
@@ -33,3 +33,21 @@ def test_the_centre_of_the_top_left_pixel_is_our_origin(origin, number):
 def test_a_missing_point_stays_missing(origin):
     assert np.isnan(to_ours(np.array([np.nan]), origin)).all()
     assert np.isnan(from_ours(np.array([np.nan]), origin)).all()
+
+
+@pytest.mark.parametrize("origin", OFFSETS)
+@given(written=st.decimals(-10_000, 10_000, places=9))
+def test_a_number_that_somebody_wrote_comes_back_to_the_last_bit(origin, written):
+    number = np.array([float(written)])
+
+    np.testing.assert_array_equal(from_ours(to_ours(number, origin), origin), number)
+
+
+@given(number=st.floats(-1e6, 1e6))
+def test_a_number_is_written_with_all_that_it_has(number):
+    assert float(text_of(number, decimals=6)) == number
+
+
+def test_a_number_that_needs_few_decimals_has_as_many_as_asked_for():
+    assert text_of(289.6, decimals=6) == "289.600000"
+    assert text_of(289.1234567, decimals=6) == "289.1234567"

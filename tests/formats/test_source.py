@@ -101,6 +101,10 @@ def test_links_that_leave_the_folder_are_refused_and_named(tmp_path, what):
     with pytest.raises(DataError, match=r"link\.pts: a link that leads out of .*inside, to .*outside"):
         Source(inside).files(".pts")
 
+    source = Source(inside, "follow")
+    names = [source.name(file) for file in source.files(".pts")]
+    assert names == (["link.pts/a.pts"] if what == "folder" else ["link.pts"])
+
 
 def test_other_links_are_not_looked_at_and_the_folder_itself_may_be_one(tmp_path):
     (tmp_path / "real").mkdir()

@@ -69,7 +69,7 @@ def test_a_point_file_keeps_all_but_the_numbers_that_moved(tmp_path):
 
     write_back(PTS, source, before, moved(before, p00=(1, 0), p01=(0.5, 2)), target)
 
-    new = text.replace("22.809", "23.809").replace("5 -6", "5.500 -4")
+    new = text.replace("22.809", "23.812").replace("5 -6", "5.500 -4")
     assert {file.relative_to(target).as_posix(): file.read_bytes() for file in target.rglob("*") if file.is_file()} == {
         "sub/a.PTS": new.encode(),
         "annotators.csv": b"image,annotator\r\nsub/a.jpg,ann",

@@ -106,6 +106,16 @@ def test_a_kill_leaves_a_whole_ledger(tmp_path, delay):
     assert len(ledger.files(tmp_path)) == len(files) + 1
 
 
+def test_what_a_killed_writer_left_is_removed_by_the_next(tmp_path):
+    left = tmp_path / "i01" / ".decisions.0123abcd.tmp"
+    left.mkdir(parents=True)
+    (left / "new").touch()
+
+    file = ledger.record(tmp_path, "i01", rows(make(NAMES, scattered(3, 0)), landmarks=[3]))
+
+    assert list((tmp_path / "i01").iterdir()) == [file]
+
+
 def test_only_decisions_on_earlier_iterations_are_seen_from_one(tmp_path):
     annotations = make(NAMES, scattered(3, 0))
     for iteration in ("i03", "i01", "i02"):

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-import os
+from contextlib import closing
 
+import duckdb
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -18,7 +19,7 @@ from lmk.history.rows import changed_sides, crossings
 from lmk.history.sql import Questions, asking
 from lmk.history.table import build_table, contour_names
 from lmk.scheme import load_scheme
-from lmk.store import read_annotations
+from lmk.store import read_annotations, room_beside
 from tests.history.sets import SCHEME, faces_like, folder, make, scattered
 
 
@@ -198,19 +199,61 @@ def test_a_damaged_table_is_made_again(sets, damage):
         assert questions.rows("SELECT count(DISTINCT iteration) FROM points") == [(3,)]
 
 
-def test_what_a_killed_process_left_is_removed_a_day_later(sets):
+def test_what_a_killed_process_left_is_removed_by_the_next_and_what_one_at_work_has_stays(sets):
     _, paths = sets
-    old, fresh = (paths.work / "audit" / name for name in ("tmpold", "tmpfresh"))
-    for left in (old, fresh):
-        left.mkdir(parents=True)
-        (left / "half.duckdb").write_bytes(b"")
-    os.utime(old, (0, 0))
+    killed = paths.work / "audit" / ".table.0123abcd.tmp"
+    killed.mkdir(parents=True)
+    (killed / "half.duckdb").write_bytes(b"")
 
-    with asking(paths):
+    with room_beside(paths.work / "audit" / "table") as at_work:
+        killed.mkdir(exist_ok=True)
+        with asking(paths):
+            assert at_work.is_dir()
+            assert not killed.exists()
+
+    assert [path.suffix for path in (paths.work / "audit").iterdir()] == [".duckdb"]
+
+
+def test_a_table_that_is_not_whole_is_made_again(sets):
+    _, paths = sets
+    with asking(paths) as questions:
+        [known] = questions.rows("SELECT count(*), sum(x) FROM points")
+    [kept] = (paths.work / "audit").glob("*.duckdb")
+    kept.unlink()
+    with closing(duckdb.connect(str(kept))) as half:
+        half.execute("CREATE TABLE landmarks (landmark SMALLINT)")
+
+    with asking(paths) as questions:
+        assert questions.rows("SELECT count(*), sum(x) FROM points") == [known]
+
+
+def test_a_disk_that_is_full_is_one_line_and_no_table_stays(sets, monkeypatch):
+    _, paths = sets
+
+    class Full:
+        """DuckDB where the disk is full when it writes what it has in memory."""
+
+        def __init__(self, database):
+            self.database = database
+
+        def __getattr__(self, name):
+            return getattr(self.database, name)
+
+        def execute(self, statement, *values):
+            if statement == "CHECKPOINT":
+                raise duckdb.IOException('IO Error: Could not write file "x":\nNo space left on device')
+            return self.database.execute(statement, *values)
+
+    connect = duckdb.connect
+    monkeypatch.setattr("lmk.history.table.duckdb.connect", lambda *how, **more: Full(connect(*how, **more)))
+
+    with pytest.raises(DataError) as full, asking(paths):
         pass
 
-    assert not old.exists()
-    assert fresh.exists()
+    assert str(full.value).startswith("comparing iterations: IO Error: Could not write file")
+    assert str(full.value).endswith("No space left on device; make room there")
+    assert "\n" not in str(full.value)
+    assert list((paths.work / "audit").iterdir()) == []
 
 
 def test_human_labels_alone_were_not_refined(sets):

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import torch
 
-from lmk.config import DataParams
 from lmk.crops import crops_of
 from lmk.evaluation import measure_network
 from lmk.inference import predict
@@ -23,7 +22,7 @@ def test_a_correction_is_put_on_the_detector_that_learnt_the_same_labels(rendere
     beneath = small.downstream.models["hourglass"]
     models = {"hourglass": beneath, "corrected": CorrectionParams(kind="shaped", detector=beneath)}
     params = small.downstream.changed(models=models)
-    data = DataParams(root=str(rendered / "faces"), format="pts", scheme="ibug68", truth=None, box_scale=1.25)
+    data = small.data.changed(root=str(rendered / "faces"))
 
     downstream(data, params, small.training, small.augmentation, paths)
 

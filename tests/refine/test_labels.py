@@ -105,13 +105,15 @@ def test_align_finds_the_truth_where_the_network_knows_it_and_the_prior_holds_it
     # The prior cost is lambda times the squared way in heatmap pixels.
     _, refined = error(0.1)
     way = np.linalg.norm(refined.points - in_the_middle.points, axis=-1) / in_the_middle.boxes[:, 2:] * 32
-    np.testing.assert_allclose(refined.column("prior_cost"), 0.1 * way**2, atol=1e-5)
+    np.testing.assert_allclose(refined.column("prior_cost"), 0.1 * way**2, atol=4e-3)  # labels are rounded
 
 
-def test_only_labelled_points_of_train_move_and_only_they_have_evidence(refine, human):
+def test_only_labelled_points_of_train_move_and_only_they_have_evidence(refine, small, human):
     labels = human.without(np.arange(human.labelled.size).reshape(human.shape) == 7)
+    train = labels.select(labels.in_split("train"))
+    elsewhere = Oracle(small.model, train, np.nan_to_num(train.points) + 2)
 
-    refined = refine(labels=labels)
+    refined = refine(labels=labels, model=elsewhere, mirror=False, prior_weight=0.0)
 
     searched = labels.in_split("train")[:, None] & labels.labelled
     of_the_search = set(EVIDENCE) - (ConsensusParams.fills - LOOKED_AT) - {"repeats"}

@@ -5,12 +5,20 @@ from __future__ import annotations
 import base64
 import json
 import re
+from contextlib import nullcontext
 
 import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
-from lmk.errors import ImageError
+from lmk.audit.numbers import audited
+from lmk.errors import DataError, ImageError
+from lmk.names import Folder
+from lmk.report.page import write_report
 from lmk.scheme import parse_scheme
+from lmk.store import write_annotations
+from lmk.workspace import Workspace
 from tests.report.reports import GATES, METRICS, chain, embedded, hostile, make, oval_faces, write
 
 
@@ -138,6 +146,29 @@ def test_missing_points_are_left_out_of_everything(tmp_path):
     assert (packed[:, 5] == -32768).all()
     assert (packed[:, 6] != -32768).all()
     assert "jaw_05" not in json.dumps(embedded(page, "charts")["strip"])
+
+
+@pytest.mark.parametrize("how", ["a name", "a link"])
+def test_no_picture_from_outside_of_the_folder_reaches_the_page(tmp_path, how):
+    images, secret = tmp_path / "images", tmp_path / "secret.png"
+    sets = chain(make(images, ["a.png", "b.png"]))
+    (images / "a.png").rename(secret)
+    if how == "a link":
+        (images / "a.png").symlink_to(secret)
+    paths = Workspace(tmp_path / "out")
+    for name, labels in sets.items():
+        write_annotations(labels, paths.annotations(name))
+        if how == "a name":  # as another program would change it
+            table = pq.read_table(paths.annotations(name))
+            changed = ["../secret.png" if image == "a.png" else image for image in table["image"].to_pylist()]
+            column = pa.array(changed, table.schema.field("image").type)
+            pq.write_table(table.set_column(0, table.schema.field("image"), column), paths.annotations(name))
+
+    with pytest.raises(DataError, match="leads out of"):
+        write_report(paths, list(sets), audited(paths, list(sets), {}), images, None)
+    with pytest.raises(DataError, match="leads out of") if how == "a name" else nullcontext():
+        write_report(paths, list(sets), audited(paths, list(sets), {}), Folder(images, "follow"), None)
+        assert len(embedded(paths.report.read_text(encoding="utf-8"), "gallery")["items"]) == 1
 
 
 def test_positions_and_evidence_survive_their_packing(tmp_path):

@@ -1,11 +1,13 @@
 """What a rendered dataset looks like on disk, and what is refused."""
 
 import csv
+import os
 
 import cv2
 import numpy as np
 import pytest
 
+from lmk.cli import main
 from lmk.errors import LmkError
 from lmk.formats.pts import write_pts
 from lmk.scheme import load_scheme
@@ -40,6 +42,54 @@ def test_splits_become_folders_with_labels_beside_the_images(tmp_path):
         "faces/train/000001.jpg", "faces/train/000001.pts", "truth/truth.csv",
     ]  # fmt: skip
     assert cv2.imread(str(out / "faces/train/000001.jpg")).shape == (SIZE, SIZE, 3)
+
+
+def test_a_rendering_that_is_interrupted_leaves_nothing_and_the_next_removes_what_a_killed_one_left(tmp_path):
+    def interrupt(*_):
+        raise KeyboardInterrupt
+
+    for more in ({"progress": interrupt}, {"progress": lambda done, total: None, "finish": interrupt}):
+        with pytest.raises(KeyboardInterrupt):
+            render_dataset(tmp_path / "set", {"train": 2}, 2, SIZE, "default", **more)
+        assert list(tmp_path.iterdir()) == []
+
+    for left in (".set.0123abcd.tmp", ".set.partial"):
+        (tmp_path / left / "faces").mkdir(parents=True)
+        os.utime(tmp_path / left / "faces", (0, 0))
+        os.utime(tmp_path / left, (0, 0))
+    render(tmp_path / "set", {"train": 1})
+    assert [path.name for path in tmp_path.iterdir()] == ["set"]
+
+
+def test_what_somebody_puts_there_meanwhile_is_not_lost(tmp_path):
+    def somebody(folder):
+        (tmp_path / "set").mkdir()
+        (tmp_path / "set" / "notes.txt").write_text("mine")
+
+    with pytest.raises(LmkError, match="already there and not empty"):
+        render_dataset(tmp_path / "set", {"train": 1}, 2, SIZE, "default", lambda done, total: None, somebody)
+
+    assert tree(tmp_path) == {"set/notes.txt": b"mine"}
+
+
+@pytest.mark.parametrize("sheet", ["sheet.png", "set/sheet.png"])
+def test_a_sheet_is_drawn_before_the_dataset_is_in_its_place(tmp_path, sheet, monkeypatch, capsys):
+    """A rendering that is killed in between can be run again; a dataset that is there would be refused."""
+    command = ["render", str(tmp_path / "set"), "--count", "1", "--size", "48", "--sheet", str(tmp_path / sheet)]
+
+    assert main([*command[:-1], str(tmp_path / "sheet.doc")]) == 1
+    assert list(tmp_path.iterdir()) == []
+    assert main(command) == 0
+
+    assert cv2.imread(str(tmp_path / sheet)) is not None
+    assert (tmp_path / "set" / "faces" / "000000.pts").is_file()
+    capsys.readouterr()
+    with monkeypatch.context() as patch:
+        patch.setattr("lmk.synth.sheet.cv2.imencode", lambda *_: (_ for _ in ()).throw(OSError(28, "No space left")))
+        command[1] = str(tmp_path / "other")
+        assert main(command) == 1
+    assert "No space left" in capsys.readouterr().err
+    assert not (tmp_path / "other").exists()
 
 
 def test_a_split_without_a_name_is_written_flat(tmp_path):

@@ -272,6 +272,29 @@ def test_a_network_with_a_file_missing_is_trained_again_and_other_peoples_folder
         run("other", network=small.model.changed(width=24), start=tmp_path / "model")
 
 
+def test_two_trainings_of_the_very_same_network_do_not_share_their_checkpoints(rendered, human, small, tmp_path):
+    """Their work has one name, whatever folders their networks go into."""
+    write_annotations(human, tmp_path / "i00.parquet")
+    recipe = Recipe(small.model, small.training, small.augmentation)
+    jobs = [
+        Job(tmp_path / "i00.parquet", rendered / "faces", tmp_path / name, tmp_path / "work", name) for name in "ab"
+    ]
+    refused = []
+
+    def train_the_other(step):
+        if step == 1:
+            with pytest.raises(DataError, match="another process is at work there") as error:
+                fit(recipe, jobs[1])
+            refused.append(str(error.value))
+
+    fit(recipe, jobs[0], train_the_other)
+
+    assert len(refused) == 1
+    assert (tmp_path / "a").is_dir()
+    assert not (tmp_path / "b").exists()
+    assert [path.name for path in (tmp_path / "work").iterdir() if path.suffix == ".lock"] == []
+
+
 def test_held_out_points_are_the_same_for_every_iteration_and_are_not_learnt(small, human):
     moved = human.moved(human.points + 1, 1, {}, {})
 
