@@ -86,7 +86,8 @@ class Case:
 
     def results(self, folder: Path) -> dict[str, bytes]:
         """The files that the command has made there."""
-        files = sorted(path for pattern in self.made for path in folder.glob(pattern) if path.is_file())
+        found = [path for pattern in self.made for path in folder.glob(pattern) if path.is_file()]
+        files = sorted(path for path in found if not path.name.startswith("."))
         return {path.relative_to(folder).as_posix(): path.read_bytes() for path in files}
 
 

@@ -67,7 +67,7 @@ class Running:
             if now >= limit:
                 started = _started_by(self.pid) if self.moment.everything else []
                 os.killpg(self.pid, signal.SIGKILL)
-                for each in started:
+                for each in (*started, self.pid):
                     with contextlib.suppress(ProcessLookupError):
                         os.kill(each, signal.SIGKILL)
                 _, status = os.waitpid(self.pid, 0)
