@@ -10,6 +10,7 @@ from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
 import numpy as np
+import pandas as pd
 from numpy.typing import NDArray
 
 from lmk import __version__
@@ -77,11 +78,10 @@ def ingest(
     boxes = annotations.boxes
     missing = np.asarray(np.isnan(boxes).any(axis=1))
     boxes = np.where(missing[:, None], default_boxes(annotations.points, box_scale), boxes)
-    names = annotations.instances["image"].tolist()
     looked = _Looked(image_root(folder), annotations, boxes)
-    sizes, pixels = looked.at_all(names, progress)
+    sizes, pixels = looked.at_all(progress)
     if looked.turned:
-        lost.append(Loss(_TURNED, len(looked.turned), looked.turned[0]))
+        lost.append(Loss(_TURNED, len(looked.turned), next(iter(looked.turned))))
         print(f"{source}: {lost[-1]}", file=sys.stderr)
         provenance = {**provenance, "lost": [asdict(loss) for loss in lost]}
     named = dict(zip(("width", "height", "box_x", "box_y", "box_size"), np.column_stack([sizes, boxes]).T, strict=True))
@@ -117,37 +117,42 @@ class _Looked:
     root: Folder
     annotations: AnnotationSet
     boxes: NDArray[np.float64]
-    turned: list[str] = field(default_factory=list)  # that have a camera's note that they are to be turned
+    turned: dict[str, int] = field(default_factory=dict)  # how a camera says that they are to be turned, where it does
 
-    def at_all(self, names: list[str], progress: Callable[[int, int], None] | None) -> tuple[NDArray[np.int64], str]:
+    @property
+    def names(self) -> pd.Series[str]:
+        """(N,) the image of each instance."""
+        return self.annotations.instances["image"]
+
+    def at_all(self, progress: Callable[[int, int], None] | None) -> tuple[NDArray[np.int64], str]:
         """Decode all, refuse the same face twice, and return (N, 2) width and height and a digest of all files."""
         sizes: dict[str, tuple[int, int]] = {}
         first_with: dict[bytes, list[int]] = {}
         content: dict[str, bytes] = {}
-        for index, name in enumerate(names):
+        for index, name in enumerate(self.names):
             if name not in sizes:
                 image, data = read_with_bytes(self.root.file(name))
                 sizes[name] = (image.shape[1], image.shape[0])
                 content[name] = hashlib.sha256(data).digest()
                 if (way := turned(data)) != 1:
-                    self.turned.append(name)
-                    self._check_turned(index, way, sizes[name])
+                    self.turned[name] = way
+            self._check_turned(index, name, sizes[name])
             # The same file under two names is common (one copy a face); the same face in it is a mistake: it counts
             # twice in training and, across splits, leaks the test set.
             same = first_with.setdefault(content[name], [])
             for other in same:
-                self._check_twice(index, other, names)
+                self._check_twice(index, other)
             same.append(index)
             if progress is not None:
-                progress(index + 1, len(names))
+                progress(index + 1, len(self.names))
         total = hashlib.sha256(b"".join(content[name] for name in sorted(content)))
-        return np.array([sizes[name] for name in names]), total.hexdigest()[:16]
+        return np.array([sizes[name] for name in self.names]), total.hexdigest()[:16]
 
-    def _check_twice(self, one: int, other: int, names: list[str]) -> None:
-        where = self.root.path / names[one]
-        if names[one] != names[other]:
+    def _check_twice(self, one: int, other: int) -> None:
+        where = self.root.path / self.names[one]
+        if self.names[one] != self.names[other]:
             if _overlap(self.boxes[one], self.boxes[other]) > 0.5:
-                raise DataError(f"{where}: the same image and object as {names[other]}; keep one of the two")
+                raise DataError(f"{where}: the same image and object as {self.names[other]}; keep one of the two")
             return
         apart = np.linalg.norm(self.annotations.points[one] - self.annotations.points[other], axis=-1)
         there = np.isfinite(apart)
@@ -158,11 +163,10 @@ class _Looked:
                 "one of the two"
             )
 
-    def _check_turned(self, row: int, way: int, size: tuple[int, int]) -> None:
-        """Refuse labels that fit into the turned image only."""
+    def _check_turned(self, row: int, name: str, size: tuple[int, int]) -> None:
+        """Refuse labels that fit into the turned image only; from 5 on a note says that sides change places."""
         far = np.nanmax(self.annotations.points[row], axis=0)
-        if way >= 5 and (far > np.array(size)).any() and (far <= np.array(size[::-1])).all():
-            name = self.annotations.instances["image"][row]
+        if self.turned.get(name, 1) >= 5 and (far > np.array(size)).any() and (far <= np.array(size[::-1])).all():
             raise DataError(
                 f"{self.root.path / name}: a camera's note (EXIF) says that it is to be turned, and its labels are of "
                 "the turned image, but lmk counts pixels as they are stored; turn the files themselves, as "

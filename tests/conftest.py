@@ -67,6 +67,19 @@ def human(rendered: Path) -> AnnotationSet:
     return ingest(rendered / "faces", "pts", load_scheme("ibug68"), 1.25)
 
 
+def copy_pipeline(project: Path, data: Path, params: str) -> None:
+    """What the pipeline consists of, with other data and parameters; not yet a repository."""
+    for folder in ("lmk", "pipelines"):
+        shutil.copytree(ROOT / folder, project / folder, ignore=shutil.ignore_patterns("__pycache__"))
+    for file in ("dvc.yaml", ".dvcignore", ".gitignore"):
+        shutil.copy(ROOT / file, project / file)
+    (project / "artifacts" / "decisions" / "i00").mkdir(parents=True)
+    (project / "artifacts" / "decisions" / "i00" / ".gitkeep").touch()
+    shutil.copytree(data, project / "data")
+    (project / "params.yaml").write_text(params)
+    (project / "data.dvc").write_text("outs:\n- path: data\n  cache: false\n")
+
+
 def count_every_peak(patch: pytest.MonkeyPatch) -> None:
     """Networks of a second's training draw no peaks yet, and nobody should trust them; take what they draw for one."""
     patch.setattr("lmk.kernels.trust.AS_GOOD", float("inf"))

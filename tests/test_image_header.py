@@ -23,11 +23,15 @@ def encoded(ending, shape=(30, 47, 3), flags=()):
     return data.tobytes()
 
 
-@pytest.mark.parametrize("ending", SUFFIXES)
-@pytest.mark.parametrize("shape", [(30, 47, 3), (30, 47)])
+COLOUR, GREY = (30, 47, 3), (30, 47)
+KINDS = [(ending, shape) for ending in SUFFIXES for shape in (COLOUR, GREY)]
+
+
+# PGM is always grey, PPM never.
+@pytest.mark.parametrize(
+    ("ending", "shape"), [kind for kind in KINDS if kind not in ((".pgm", COLOUR), (".ppm", GREY))]
+)
 def test_the_size_is_what_the_decoder_finds(ending, shape):
-    if (ending, len(shape)) in ((".pgm", 3), (".ppm", 2)):
-        pytest.skip("PGM is grey, PPM is not")
     data = encoded(ending, shape)
 
     assert list(_sizes(data)) == [(47, 30)]

@@ -225,3 +225,13 @@ def test_a_cameras_note_is_told_and_labels_of_the_turned_image_are_refused(tmp_p
     (tmp_path / "a.pts").write_text("version: 1\nn_points: 3\n{\n10 10\n30 12\n35 55\n}\n")  # 40 wide, 60 high
     with pytest.raises(DataError, match=r"a\.jpg: a camera's note \(EXIF\) says .* its labels are of the turned image"):
         ingest(tmp_path, "pts", scheme, 1.25)
+
+
+def test_labels_of_the_turned_image_are_refused_whichever_object_of_the_image_shows_it(tmp_path):
+    (tmp_path / "a.jpg").write_bytes(with_note(".jpg", np.zeros((40, 60, 3), np.uint8)))
+    points = [[(5, 5), (25, 7), (15, 20)], [(10, 10), (30, 12), (35, 55)]]
+    rows = [f"a.jpg,{one},{k},{x},{y}" for one, each in enumerate(points) for k, (x, y) in enumerate(each)]
+    (tmp_path / "labels.csv").write_text("image,instance,landmark,x,y\n" + "\n".join(rows) + "\n")
+
+    with pytest.raises(DataError, match="its labels are of the turned image"):
+        ingest(tmp_path / "labels.csv", "csv", parse_scheme('{"name": "three", "points": 3}', "three"), 1.25)

@@ -131,8 +131,7 @@ class Asker:
     def close(self) -> None:
         """End the process, whatever it is doing."""
         self._process.kill()
-        for pipe in (self._process.stdin, self._process.stdout):
-            assert pipe is not None
+        for pipe in filter(None, (self._process.stdin, self._process.stdout)):
             with suppress(OSError):  # what it never read
                 pipe.close()
         self._process.wait()

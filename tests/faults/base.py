@@ -19,7 +19,7 @@ import yaml
 from lmk.config import load_params
 from lmk.store import read_annotations, write_annotations
 from lmk.workspace import Workspace
-from tests.conftest import ROOT, SMALL
+from tests.conftest import ROOT, SMALL, copy_pipeline
 from tests.faults.cases import CONSENSUS, SET, run, run_stage
 from tests.faults.forks import start
 from tests.flows.projects import STAGES, environment
@@ -97,16 +97,7 @@ def _do(base: Path, name: str, work: Callable[[], Any]) -> None:
 def _project(base: Path) -> None:
     """A small copy of the pipeline, nothing of which has run."""
     project = base / "project"
-    ignore = shutil.ignore_patterns("__pycache__")
-    for folder in ("lmk", "pipelines"):
-        shutil.copytree(ROOT / folder, project / folder, ignore=ignore)
-    for file in ("dvc.yaml", ".dvcignore", ".gitignore"):
-        shutil.copy(ROOT / file, project / file)
-    (project / "artifacts" / "decisions" / "i00").mkdir(parents=True)
-    (project / "artifacts" / "decisions" / "i00" / ".gitkeep").touch()
-    shutil.copytree(base / "data", project / "data")
-    shutil.copy(base / "params.yaml", project / "params.yaml")
-    (project / "data.dvc").write_text("outs:\n- path: data\n  cache: false\n")
+    copy_pipeline(project, base / "data", (base / "params.yaml").read_text())
     _dvc(project)
     shutil.copytree(ROOT / ".dvc" / "plots", project / ".dvc" / "plots")
 

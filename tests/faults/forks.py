@@ -32,6 +32,9 @@ class Moment(NamedTuple):
     everything: bool = True  # with processes of groups of their own that it has started
 
 
+AT_ITS_END = Moment()  # it is not killed
+
+
 @dataclass(frozen=True)
 class Ended:
     """How a command ended."""
@@ -95,7 +98,7 @@ def _started_by(pid: int) -> list[int]:
     return found[1:]
 
 
-def start(work: Callable[[], Any], folder: Path, logs: Path, moment: Moment = Moment()) -> Running:  # noqa: B008
+def start(work: Callable[[], Any], folder: Path, logs: Path, moment: Moment = AT_ITS_END) -> Running:
     """Fork, and do some work in a folder.
 
     Args:

@@ -20,7 +20,7 @@ import yaml
 from lmk.clean import clean
 from lmk.config import load_params
 from lmk.store import read_annotations
-from tests.conftest import ROOT, SMALL
+from tests.conftest import ROOT, SMALL, copy_pipeline
 
 PATIENCE = 120.0
 
@@ -72,20 +72,11 @@ def edit_params(project, change):
 def project(rendered, tmp_path_factory):
     """A copy of what the pipeline consists of, with few faces and small networks."""
     project = tmp_path_factory.mktemp("pipeline") / "project"
-    ignore = shutil.ignore_patterns("__pycache__")
-    for folder in ("lmk", "pipelines"):
-        shutil.copytree(ROOT / folder, project / folder, ignore=ignore)
-    for file in ("dvc.yaml", ".dvcignore", ".gitignore"):
-        shutil.copy(ROOT / file, project / file)
-    (project / "artifacts" / "decisions" / "i00").mkdir(parents=True)
-    (project / "artifacts" / "decisions" / "i00" / ".gitkeep").touch()
-    shutil.copytree(rendered, project / "data")
     params = load_params(ROOT / "params.yaml", [*SMALL, "training.images=400", "alternation.stop=false"])
-    (project / "params.yaml").write_text(yaml.safe_dump(params.model_dump(), sort_keys=False))
+    copy_pipeline(project, rendered, yaml.safe_dump(params.model_dump(), sort_keys=False))
     run(project, "git", "init", "-q")
     run(project, sys.executable, "-m", "dvc", "init", "-q")
     shutil.copytree(ROOT / ".dvc" / "plots", project / ".dvc" / "plots")
-    (project / "data.dvc").write_text("outs:\n- path: data\n  cache: false\n")
     dvc(project, "commit", "-q", "-f", "data.dvc")
     return project
 
