@@ -246,6 +246,10 @@ def test_whatever_changes_a_network_is_in_its_provenance(human, rendered, small,
             patch.setattr(place, value)
             assert provenance(recipe, job) != before, place
     assert provenance(recipe, job) == before
+    with monkeypatch.context() as patch:  # what may be asked for changes nothing that was asked for
+        for place in ("lmk.limits.WIDTH", "lmk.models.hourglass.WIDTH"):
+            patch.setattr(place, 2048)
+        assert provenance(recipe, job) == before
 
 
 def test_a_network_with_a_file_missing_is_trained_again_and_other_peoples_folders_are_left_alone(
