@@ -10,9 +10,14 @@ import sys
 from types import ModuleType
 from typing import Any
 
+from lmk import limits
 from lmk.store import digest_of
 
-_APART = ("lmk.console", "lmk.config", "lmk.errors", "lmk.registry", "lmk.store", "lmk.workspace")  # change no number
+# Modules that change no number.
+_APART = (
+    "lmk.console", "lmk.config", "lmk.errors", "lmk.image_header", "lmk.limits", "lmk.reading", "lmk.registry",
+    "lmk.store", "lmk.workspace",
+)  # fmt: skip
 
 
 def constants(*roots: str) -> dict[str, Any]:
@@ -26,7 +31,8 @@ def constants(*roots: str) -> dict[str, Any]:
         seen.add(name)
         module = sys.modules[name]
         for key, value in vars(module).items():
-            if key.strip("_").isupper() and _is_plain(value):
+            # What may be asked for changes nothing that was asked for: other limits are no reason to train again.
+            if key.strip("_").isupper() and _is_plain(value) and getattr(limits, key, None) != value:
                 found[f"{name}.{key}"] = value
             home = value.__name__ if isinstance(value, ModuleType) else getattr(value, "__module__", None)
             if isinstance(home, str) and home.startswith("lmk."):

@@ -139,7 +139,8 @@ def _forget_unused(folder: Path) -> None:
 
 
 def _checksum(square: Pixels) -> int:
-    return zlib.crc32(square.data.cast("B")) or 1  # 0 marks what is not there
+    # It starts at some number: from 0, bytes of ones and then zeros, as in a file with holes, have ones for theirs.
+    return zlib.crc32(square.data.cast("B"), 0x6C6D6B) or 1  # 0 marks what is not there
 
 
 def crops_of(annotations: AnnotationSet, images: AnyFolder, input_size: int, cache: Path | None = None) -> CropSource:

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from lmk.annotations import make_set
-from lmk.crops import KEPT, MARGIN, crops_of
+from lmk.crops import KEPT, MARGIN, Cache, crops_of
 from lmk.errors import DataError, ImageError
 from lmk.names import Folder
 from lmk.scheme import parse_scheme
@@ -135,3 +135,12 @@ def test_a_name_that_was_changed_by_hand_leads_nowhere(tmp_path, name, links):
 
     with pytest.raises(DataError, match=r"leads out of the folder|is an absolute name"):
         crops_of(changed, Folder(tmp_path / "inside", links), 20).read(np.arange(2))
+
+
+def test_a_disk_that_writes_ones_into_a_hole_makes_no_square(tmp_path):
+    cache, found = Cache(tmp_path / "it.crops", 3, 8), np.zeros((8, 8, 3), np.uint8)
+    data = bytearray((tmp_path / "it.crops").read_bytes())
+    data[:16] = b"\xff" * 16  # the three checksums, and the start of the first square
+    (tmp_path / "it.crops").write_bytes(data)
+
+    assert not any(cache.get(row, found) for row in range(3))

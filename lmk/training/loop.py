@@ -159,7 +159,7 @@ class _Run:
                 state = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (it is not a dict)
                 plain = parse_json(file.metadata()["note"], str(path), ModelError)
                 _Plain.model_validate(plain)
-                self._check(state)
+                self._check(state, plain["step"])
         except ModelError as mistake:  # written whole, so a disk has spoilt it since
             if isinstance(mistake.__cause__, OSError | MemoryError):  # it may be read the next time
                 raise mistake.__cause__ from None
@@ -173,7 +173,7 @@ class _Run:
         for name, value in plain.items():
             setattr(self, name, value)
 
-    def _check(self, state: dict[str, Tensor]) -> None:
+    def _check(self, state: dict[str, Tensor], step: int) -> None:
         """Refuse tensors of another training before any is taken: it would fail in the middle, or at the next step."""
         wanted = {name: value.shape for name, value in self.model.state_dict().items()}
         for part in ("model.", "averaged.", "best."):
@@ -187,6 +187,11 @@ class _Run:
             for index, each in moments.items() for value in each.values()
         ):  # fmt: skip
             raise ValueError("the optimiser's moments are of another network")
+        for each in moments.values():  # steps that were done, and means of squares
+            if each["step"] != step or any(
+                (each[kind] < 0).any() for kind in ("exp_avg_sq", "square_avg") if kind in each
+            ):
+                raise ValueError("the optimiser's moments are not those of its steps")
         if not all(value.isfinite().all() for value in state.values()):
             raise ValueError("it has numbers that are none")
 

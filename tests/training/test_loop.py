@@ -246,6 +246,10 @@ def test_whatever_changes_a_network_is_in_its_provenance(human, rendered, small,
             patch.setattr(place, value)
             assert provenance(recipe, job) != before, place
     assert provenance(recipe, job) == before
+    with monkeypatch.context() as patch:  # what may be asked for changes nothing that was asked for
+        for place in ("lmk.limits.WIDTH", "lmk.models.hourglass.WIDTH"):
+            patch.setattr(place, 2048)
+        assert provenance(recipe, job) == before
 
 
 def test_a_network_with_a_file_missing_is_trained_again_and_other_peoples_folders_are_left_alone(
@@ -322,6 +326,16 @@ def _other_moments(state, note):
     return {**state, name: state[name].flatten()[:1]}, note
 
 
+def _another_step(state, note):
+    name = next(name for name in state if name.endswith(".step"))
+    return {**state, name: state[name] - 1000}, note
+
+
+def _a_negative_square(state, note):
+    name = next(name for name in state if name.endswith("exp_avg_sq"))
+    return {**state, name: -1 - state[name]}, note
+
+
 def _no_number(state, note):
     name = next(name for name in state if name.startswith("model.") and state[name].dtype.is_floating_point)
     return {**state, name: state[name] * torch.nan}, note
@@ -330,7 +344,7 @@ def _no_number(state, note):
 @pytest.mark.parametrize(
     "change",
     [
-        _without, _other_best, _other_moments, _no_number,
+        _without, _other_best, _other_moments, _another_step, _a_negative_square, _no_number,
         lambda state, note: (state, "[" * 100_000), lambda state, note: (state, note.replace("step", "stop")),
         lambda state, note: (state, note.replace('"stopped": false', '"stopped": false, "save": 1')),
     ],
