@@ -158,14 +158,17 @@ def _beside(place: Path) -> Path:
 
 def _lock_beside(place: Path, target: Path) -> int:
     """Open and take the lock of a place; `target` is what the user calls it."""
+    patience = 100
     while True:
         try:
             place.parent.mkdir(parents=True, exist_ok=True)
             handle = os.open(_beside(place), os.O_WRONLY | os.O_CREAT, 0o644)
-        except FileNotFoundError:  # another process has just removed the folder that it had made
-            continue
         except OSError as cause:
-            raise OSError(cause.errno, cause.strerror, str(target)) from cause
+            # Another process may have just removed the folder that it had made; but there are places for no folder.
+            patience -= 1
+            if not patience or cause.errno != errno.ENOENT:
+                raise OSError(cause.errno, cause.strerror, str(target)) from cause
+            continue
         try:
             _take(handle, target)
             # Whoever had it may have removed it meanwhile, and another process made a new one.

@@ -10,6 +10,7 @@ import signal
 import subprocess
 import sys
 import time
+from pathlib import Path
 
 import pytest
 
@@ -84,6 +85,13 @@ def test_a_lock_that_a_killed_process_left_is_taken_over_and_what_it_wrote_is_re
         (tmp_path / "set").touch()
 
     assert beside(tmp_path) == ["set"]
+
+
+@pytest.mark.skipif(not Path("/proc/self").is_dir(), reason="needs a place where nothing can be made")
+def test_a_place_where_nothing_can_be_made_is_named_as_the_user_named_it():
+    with pytest.raises(FileNotFoundError) as error, making(Path("/proc/nowhere/target")):
+        pass
+    assert error.value.filename == "/proc/nowhere/target"
 
 
 def count_alone(target, rounds, inside):

@@ -30,21 +30,23 @@ def main() -> int:
         return 0
     from tests.fuzz.targets import TARGETS
 
-    said: dict[str, float] = {}
+    said: dict[str, tuple[float, int]] = {}  # when, and how many findings
 
     def tell(tally: Tally) -> None:
+        """Show findings as they come, and now and then how far it is."""
         now = time.monotonic()
-        if now - said.setdefault(tally.target, now) > 30:
-            said[tally.target] = now
+        when, shown = said.setdefault(tally.target, (now, 0))
+        for finding in tally.findings[shown:]:
+            print(json.dumps(finding), file=sys.stderr, flush=True)
+        if now - when > 30:
+            when = now
             print(f"{tally.target}: {tally.tried:,} tried, {len(tally.findings)} failed, {tally.seconds:.0f} s",
                   file=sys.stderr, flush=True)  # fmt: skip
+        said[tally.target] = when, len(tally.findings)
 
     def run(target: str) -> Tally:
         plan = [(target, asked.start, asked.start + asked.count)]
-        tally = fuzz(plan, asked.seed, tell)[target]
-        for finding in tally.findings:
-            print(json.dumps(finding), file=sys.stderr, flush=True)
-        return tally
+        return fuzz(plan, asked.seed, tell)[target]
 
     print(f"{'target':12s}{'tried':>9s}{'refused':>9s}{'failed':>8s}{'seconds':>9s}", flush=True)
     failed = 0

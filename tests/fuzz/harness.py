@@ -126,6 +126,7 @@ def fuzz(plan: Plan, seed: int, tell: Callable[[Tally], None] = lambda tally: No
             target, number = at
             tallies[target].tried += 1
             tallies[target].findings.append({"target": target, "case": number, "wrong": "the process died, or hung"})
+            tell(tallies[target])
             plan = _behind(plan, target, number)
     return tallies
 
