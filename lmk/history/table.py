@@ -79,7 +79,10 @@ def build_table(
         check_same_scheme(scheme, other, f"{sets[first]} and {sets[name]}")
         if count != rows:
             _differ(sets[first], sets[name])
-    space = shape_space(_sample(sets[first], rows, scheme.size))
+    shapes = _sample(sets[first], rows, scheme.size)
+    if not np.isfinite(shapes).all(-1).any():
+        raise FormatError(f"{sets[first]}: has no labelled point; make the set again with `lmk ingest`")
+    space = shape_space(shapes)
     drifts = Drifts(scheme, contour_names(scheme))
     whole = max(1, ROWS // scheme.size) * scheme.size
     with _database(target) as database:
@@ -147,7 +150,7 @@ def _sample(path: Path, rows: int, size: int) -> Floats:
     stride = max(1, rows // size // SHAPES)
     whole = max(1, ROWS // size) * size
     parts = [positions(part, size) for part in read_parts(path, whole, ["x", "y", "visibility"])]
-    return np.concatenate([part[::stride] for part in parts])
+    return np.concatenate([np.empty((0, size, 2)), *(part[::stride] for part in parts)])
 
 
 def contour_names(scheme: LandmarkScheme) -> list[str | None]:

@@ -329,3 +329,24 @@ def test_columns_of_a_wider_type_are_taken_for_what_they_are(sets):
 
     with asking(paths) as questions:
         assert questions.rows("SELECT x, y, landmark FROM points ORDER BY ALL") == before
+
+
+@pytest.mark.parametrize("rows", [0, 8])
+def test_a_set_without_rows_or_without_any_labelled_point_is_one_line(tmp_path, rows):
+    paths = folder(tmp_path, make(["a.jpg"], np.full((1, 8, 2), np.nan)), make(["a.jpg"], np.full((1, 8, 2), np.nan)))
+    for path in paths.files().values():
+        pq.write_table(pq.read_table(path).slice(0, rows), path)
+
+    with pytest.raises(FormatError, match=r"i00\.parquet: has no labelled point"), asking(paths):
+        pass
+
+
+def test_a_set_of_half_positions_is_one_line(tmp_path):
+    paths = folder(tmp_path, make(["a.jpg"], np.ones((1, 8, 2))), make(["a.jpg"], np.ones((1, 8, 2))))
+    for path in paths.files().values():
+        table = pq.read_table(path)
+        at = table.column_names.index("y")
+        pq.write_table(table.set_column(at, table.field("y"), pa.nulls(8, table.field("y").type)), path)
+
+    with pytest.raises(FormatError, match=r"i00\.parquet: has no labelled point"), asking(paths):
+        pass
