@@ -20,7 +20,7 @@ import torch
 from bench.cells import RESULTS, Cell, Cells, parsed, parser_of, profile
 from bench.label_truth import rivals
 from bench.label_truth.data import BENCHES, PHOTOGRAPHS, Bench, make, more_annotators, read_truth, with_shared_habit
-from bench.label_truth.measures import damaged, label_errors, suspicion_table
+from bench.label_truth.measures import calibration, damaged, label_errors, suspicion_table
 from bench.label_truth.page import write_page
 from lmk.annotations import AnnotationSet
 from lmk.config import Params
@@ -99,6 +99,7 @@ def _only_ours(here: Case) -> Cell:
     cell: Cell = {
         "shared_habit": None if floor is None else label_errors(floor, truth, here.bench.normaliser)["clean"],
         "stopped": last.provenance["stopped"],
+        "calibration": calibration(suspicion, here.human, truth),
         "suspected": 100 * float((suspicion >= 0.5)[~is_gross(truth)].mean()),
     }
     if here.bench.noise and is_gross(truth).any():

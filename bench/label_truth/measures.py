@@ -15,6 +15,9 @@ from lmk.synth.noise import CORNERS, NOISES
 
 Array = NDArray[np.float64]
 WHOLE = [REASONS[kind] for kind in (CONTOUR_SHIFTED, CONTOUR_SLIPPED, SIDES_SWAPPED)]
+FAR_OFF = "far off"
+FAR = 6.0  # a point is far off from so many times the median error of its landmark
+BINS = (0.0, 0.1, 0.3, 0.5, 0.7, 0.8, 0.9, 0.99, 1.0)  # of suspicion, to compare it with how many are gross errors
 DAMAGE = 0.01  # relative to the width of the image, of the crop for photographs; a larger move is damage
 
 
@@ -53,10 +56,11 @@ def suspicion_table(
 ) -> dict[str, Any]:
     """Average precision by kind: single points against the best possible one, groups as groups.
 
+    Points without any of the noise model's gross errors that lie far off are gross errors, too: its tails are heavy.
     Single points are ranked among clean points: once by suspicion alone, once with suspicion set to 0 where the reason
     says that a whole contour or instance is wrong.
     """
-    kinds = np.where(is_gross(truth), truth.column("gross"), "")
+    kinds = _kinds(human, truth)
     alone, whole = _slips(kinds, human.scheme)
     clean = kinds == ""
     looked = alone | clean
@@ -67,10 +71,29 @@ def suspicion_table(
         "contour shifted": _groups(suspicion, kinds == "shift", clean, human.scheme.chains),
         "contour slipped": _groups(suspicion, whole, clean, human.scheme.chains),
     }
+    off = kinds == FAR_OFF
+    table["far off"] = _row(average_precision(suspicion[off | clean], off[off | clean]), int(off.sum()))
     told = np.where(np.isin(reason, WHOLE), 0.0, suspicion)
     table["slip of one point"]["by_reason"] = average_precision(told[looked], alone[looked])
     table["slip of one point"]["ceiling"] = average_precision(best[looked], alone[looked])
     return table
+
+
+def _kinds(human: AnnotationSet, truth: AnnotationSet) -> NDArray[Any]:
+    """(N, K) the kind of gross error of each point, "" where there is none."""
+    apart = np.linalg.norm(human.points - truth.points, axis=-1)
+    usual = np.nanmedian(np.where(is_gross(truth), np.nan, apart), axis=0)
+    kinds = np.where(is_gross(truth), truth.column("gross"), "")
+    return np.where((kinds == "") & (apart > FAR * usual), FAR_OFF, kinds)
+
+
+def calibration(suspicion: Array, human: AnnotationSet, truth: AnnotationSet) -> list[tuple[int, int]]:
+    """For each bin of suspicion, the points in it and how many of them are gross errors."""
+    wrong, number = _kinds(human, truth) != "", np.digitize(suspicion, BINS[1:-1])
+    return [
+        (int(((number == place) & human.labelled).sum()), int(((number == place) & wrong).sum()))
+        for place in range(len(BINS) - 1)
+    ]
 
 
 def _row(precision: float, count: int) -> dict[str, Any]:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import itertools
 import statistics
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from bench.label_truth.data import BENCHES
+from bench.label_truth.measures import BINS, FAR
 from lmk.store import write_text
 
 ASKED = {"A": -75.0, "B": -60.0, "C": -50.0}
@@ -67,6 +69,11 @@ def _medians(cells: Sequence[dict[str, Any]]) -> dict[str, Any]:
     }
     if all(cell.get("shared_habit") for cell in cells):
         row["shared_habit"] = middle([cell["shared_habit"] for cell in cells])
+    if all("calibration" in cell for cell in cells):
+        row["calibration"] = [
+            tuple(map(sum, zip(*counts, strict=True)))
+            for counts in zip(*[cell["calibration"] for cell in cells], strict=True)
+        ]
     if all("suspicion" in cell for cell in cells):
         keys = ("average_precision", "by_reason", "ceiling", "count")
         row["suspicion"] = {
@@ -189,8 +196,24 @@ def _text(benches: Sequence[str], table: Any) -> str:
                 "",
                 f"False alarms: {ours['suspected']:.2f} % of the clean points have a suspicion of 0.5 or more.",
             ]
+        if "calibration" in ours:
+            lines += ["", *_calibration(ours["calibration"])]
         lines.append("")
     return "\n".join(lines)
+
+
+def _calibration(counts: Sequence[tuple[int, int]]) -> list[str]:
+    """Suspicions next to the share of gross errors."""
+    bins = [f"{low:g} to {high:g}" for low, high in itertools.pairwise(BINS)]
+    shares = [f"{100 * wrong / all_:.0f} % of {all_}" if all_ else "-" for all_, wrong in counts]
+    return [
+        "Suspicion, and how many of these points are gross errors, those that are far off among them (further from "
+        f"the truth than {FAR:g} times the median of their landmark):",
+        "",
+        f"| {' | '.join(bins)} |",
+        "|" + "---|" * len(bins),
+        f"| {' | '.join(shares)} |",
+    ]
 
 
 def _precision(kind: str, count: float, precision: float, best: float | None) -> str:

@@ -1,10 +1,11 @@
 """Posterior of every point, given the human points of a set and a detector's predictions for several views.
 
 A detector's errors are correlated over a face; a human's errors are drawn afresh for every point.  How the detector's
-errors are correlated shows in how its predictions change together when the view changes a little.  So, with p the mean
-prediction, o the human point and y the true one, for all points of an instance at once,
+errors are correlated shows in how its predictions change together when the view changes a little, and in which points
+are near each other on a contour.  So, with p the mean prediction, o the human point and y the true one, for all points
+of an instance at once,
 
-    y ~ Normal(p, S)                      S: covariance of the predictions over views, scaled along and across
+    y ~ Normal(p, S)                      S: covariance of the detector's errors, scaled along and across
     o ~ Student-t(y, noise)               noise: squared scale of each landmark, along and across its contour
 
 and y is estimated by expectation-maximisation over the whole set: the noise of each landmark from all instances, then
@@ -19,13 +20,19 @@ All arrays have D = 2 K coordinates an instance, along and across the contour of
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import torch
 from torch import Tensor
 
+Chains = Sequence[tuple[Sequence[int], bool]]  # contours as different points in order, and whether each is closed
+
 TAILS = 5.0  # degrees of freedom of the Student-t, as heavy as real annotators' noise; larger is nearer to a Gaussian
-SHARED = 0.9  # largest correlation of two points' detector errors; the rest of the variance is each point's own
+SHARED = 0.9  # largest correlation of two points' errors by the views; the rest of the variance is each point's own
+BESIDE = 0.3  # share of a contour's errors that hang together along it, whatever the views say; 0 is the views alone
+STIFF = 12.0  # errors of neighbours on a long contour have a correlation of 0.75; larger makes it reach further
+EXTRAPOLATED = 2.0  # largest ratio of a point's squared error to the product with its neighbour's that is believed
 OWN = 2.0  # variance of a prediction's own error, relative to its landmark's median variance; views underestimate it
 ROUNDS, MORE_ROUNDS = 12, 4  # of expectation-maximisation: from scratch, and from an earlier result
 LEAST_SCALE = (0.7, 1.3)  # least scale of the detector's error, along and across; larger trusts humans more
@@ -63,40 +70,86 @@ def view_variance(square: Tensor, labelled: Tensor) -> Tensor:
     return square + OWN * usual.clamp(min=1e-6)
 
 
-def correlation(deviations: Tensor, variance: Tensor, labelled: Tensor) -> Tensor:
-    """(D, D) correlation of the detector's errors, from how predictions deviate together.
+def correlation(deviations: Tensor, variance: Tensor, labelled: Tensor, chains: Chains) -> Tensor:
+    """(D, D) correlation of the detector's errors, from how predictions deviate together and from the contours.
 
     Args:
         deviations: (V, N, D) predictions minus their mean over the views.
         variance: (N, D) as `view_variance` gives it.
         labelled: (N, D) bool, which of them count.
+        chains: the contours.
     """
     scaled = (deviations / variance.sqrt() * labelled).flatten(0, 1)
     product = scaled.T @ scaled
     size = product.diagonal().clamp(min=1e-12).sqrt()
-    correlated = SHARED * product / size / size[:, None]
-    correlated.diagonal().fill_(1)
-    return correlated
+    shown = SHARED * product / size / size[:, None]
+    shown.diagonal().fill_(1)
+    beside, share = _on_contours(chains, len(product) // 2)
+    rest = (1 - share).sqrt()
+    return rest * shown * rest[:, None] + share.sqrt() * beside * share.sqrt()[:, None]
 
 
-def error_scale(human: Human, variance: Tensor, correlated: Tensor) -> Tensor:
+def _on_contours(chains: Chains, points: int) -> tuple[Tensor, Tensor]:
+    """(D, D) correlation that falls with the number of points between two on a contour, (D,) its share in all.
+
+    The points are joined by springs along the contours, and each is held in its place by a weaker one.
+    """
+    first, second = _apart(chains, 1)
+    joined = torch.zeros(points, points, dtype=torch.float64)
+    joined[first, second] = joined[second, first] = STIFF
+    moved = torch.linalg.inv(torch.diag(1 + joined.sum(0)) - joined)
+    size = moved.diagonal().sqrt()
+    found = torch.zeros(2 * points, 2 * points, dtype=torch.float64)
+    found[::2, ::2] = found[1::2, 1::2] = moved / size / size[:, None]
+    return found, BESIDE * (joined.sum(0) > 0).double().repeat_interleave(2)
+
+
+def _apart(chains: Chains, steps: int) -> tuple[Tensor, Tensor]:
+    """(P,) and (P,) the points that are so many steps apart on a contour; two that are on two contours count once."""
+    pairs = set()
+    for chain, closed in chains:
+        count = len(chain)
+        for place in range(count if closed and count > 2 * steps else count - steps):
+            one, other = chain[place], chain[(place + steps) % count]
+            pairs.add((min(one, other), max(one, other)))
+    found = torch.tensor(sorted(pairs), dtype=torch.int64).view(-1, 2)
+    return found[:, 0], found[:, 1]
+
+
+def error_scale(human: Human, variance: Tensor, correlated: Tensor, chains: Chains) -> Tensor:
     """(2,) variance of the detector's error relative to what the views say, along and across.
 
     Human noise is drawn afresh for every point.  So what the residuals of two points of an instance have in common is
-    the detector's, and their products, where their errors are correlated, tell its size.  Large residuals are cut.
+    the detector's.  On a contour the products of residuals fall smoothly with the distance, and are extrapolated from
+    neighbours, and from points two apart, to the point itself.  (In geostatistics the human noise is the nugget of a
+    variogram.)  Where no contour has three points, all products count that the correlation of the errors makes large.
+    Large residuals are cut.
     """
     weight = human.weight * human.learn[:, None]
     cut = CUT * 1.48 * _median(human.residual, weight)
-    residual = human.residual.clamp(min=-cut, max=cut)
-    found = []
-    for way in range(2):
-        told, shown = weight[:, way::2] * residual[:, way::2], weight[:, way::2] * variance[:, way::2]
-        told = told * variance[:, way::2].sqrt()
-        shared = correlated[way::2, way::2]
-        seen = (told @ shared * told).sum() - (told**2).sum()
-        wanted = (shown @ shared**2 * shown).sum() - (shown**2).sum()
-        found.append(seen / wanted.clamp(min=1e-12))
-    return torch.stack(found).maximum(variance.new_tensor(LEAST_SCALE))
+    residual, size = weight * human.residual.clamp(min=-cut, max=cut), weight * variance.sqrt()
+    steps = [_apart(chains, count) for count in (1, 2)]
+    if len(steps[1][0]):
+        told, expected = residual.T @ residual, size.T @ size
+        near, further = (_between(told, pairs) / _between(expected, pairs).clamp(min=1e-12) for pairs in steps)
+        found = near * (near / further.clamp(min=1e-9)).clamp(min=1, max=EXTRAPOLATED)
+    else:
+        found = torch.stack([_all_products(residual, size, correlated, way) for way in range(2)])
+    return found.maximum(variance.new_tensor(LEAST_SCALE))
+
+
+def _between(products: Tensor, pairs: tuple[Tensor, Tensor]) -> Tensor:
+    """(2,) the sums of (D, D) products over pairs of points, along and across."""
+    return torch.stack([products[way::2, way::2][pairs].sum() for way in range(2)])
+
+
+def _all_products(residual: Tensor, size: Tensor, correlated: Tensor, way: int) -> Tensor:
+    """The scale in one direction that explains the products of all pairs of points best."""
+    square, shared = size[:, way::2] ** 2, correlated[way::2, way::2]
+    told = residual[:, way::2] * size[:, way::2]
+    seen = (told @ shared * told).sum() - (told**2).sum()
+    wanted = (square @ shared**2 * square).sum() - (square**2).sum()
+    return seen / wanted.clamp(min=1e-12)
 
 
 def estimate(human: Human, variance: Tensor, correlated: Tensor, start: Consensus | None = None) -> Consensus:

@@ -5,28 +5,33 @@ the other side (swap), or moved with its whole contour, together (shift) or one 
 is near the detector's prediction, as far as the noise of its landmark explains.  Bayes' rule compares them.  A contour
 or a whole instance is judged as one: a deviation that is plausible in one point is not when all points share it.
 
+A point that is much further from its true place than its landmark usually is, is a gross error whatever its kind:
+`far_off`.
+
 Lengths are pixels of a 256-pixel heatmap, so the constants below are 256ths of the instance's box.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.special import ndtr
 
 from lmk.kernels.frames import split
 
 Array = NDArray[np.float64]
 
-REASONS = ("", "slip", "stray", "swapped side", "contour shifted", "contour slipped", "sides swapped")
+REASONS = ("", "slip", "stray", "swapped side", "contour shifted", "contour slipped", "sides swapped", "far off")
 DOUBT = 0.5  # suspicion from which a point is a gross error rather than not
-SLIP, STRAY, OTHER_SIDE, CONTOUR_SHIFTED, CONTOUR_SLIPPED, SIDES_SWAPPED = range(1, 7)
+SLIP, STRAY, OTHER_SIDE, CONTOUR_SHIFTED, CONTOUR_SLIPPED, SIDES_SWAPPED, FAR_OFF = range(1, 8)
 # Prior probabilities of each kind: about 3 % of points together, as measured on crowds of annotators.
 SINGLE, CONTOUR, INSTANCE = 0.01, 0.004, 0.005
 REACH = 16.0  # standard deviation of the offset of a stray point or a shifted contour, per axis
 TAILS = 5.0  # degrees of freedom of the Student-t noise; larger is nearer to a Gaussian
+FAR = 6.0  # a point is far off from so many times the usual error of its landmark
 _SUPPORT = 3  # points that a contour needs to be judged as a whole
 
 
@@ -76,6 +81,19 @@ def suspect(
     share = np.stack([_chance(np.logaddexp.reduce(part, axis=0)) for part in (single, group, swap[None])])
     score = np.where(there, 1 - np.prod(1 - share, axis=0), 0.0)
     return Suspicion(score, np.where(there, 1 + kinds.argmax(0), 0))
+
+
+def far_off(apart: Array, variance: Array, usual: Array) -> Array:
+    """(N, K) probability that points are further from their true places than FAR times the usual error.
+
+    Args:
+        apart: (N, K, 2) human point minus the position that is agreed on, along and across.
+        variance: (N, K, 2) of that position.
+        usual: (K,) error of each landmark.
+    """
+    distance = np.linalg.norm(apart, axis=-1)
+    towards = np.einsum("nkd,nkd->nk", apart**2, variance) / np.maximum(distance, 1e-9) ** 2
+    return np.asarray(ndtr((distance - FAR * usual) / np.sqrt(np.maximum(towards, 1e-12))))
 
 
 def _chance(log_odds: Array) -> Array:
@@ -158,12 +176,10 @@ def _contour(
 
     along = [_one_along(residual, prediction, axes, square, closed, way) - usual for way in (-1, 1)]
     slipped = np.logaddexp(*(np.where(there, gained, 0).sum(1) for gained in along)) + np.log(0.5)
+    slipped = slipped - np.maximum(_slid(gain, residual, axes, square, variance, there), 0)
     # The offset that most points share: Student-t weights, from the median on.
     precision = np.einsum("nkdi,nkdj,nkd->nkij", axes, axes, 1 / square) * there[..., None, None]
-    seen = np.where(
-        there[..., None] | ~there.any(1)[:, None, None], residual, np.nan
-    )  # residuals are 0 where all are gone
-    offset = np.nanmedian(seen, axis=1)
+    offset = _middle(residual, there)
     for _ in range(5):
         apart = split(residual - offset[:, None], axes)
         weight = (TAILS + 2) / (TAILS + (apart**2 / square).sum(-1))
@@ -177,6 +193,29 @@ def _contour(
     beyond = _broad(offset, REACH**2 + spread) - _broad(offset, own + spread)
     several = there.sum(1) >= _SUPPORT
     return np.where(several, np.stack([np.minimum(explained, beyond), slipped]) + prior, -np.inf)
+
+
+def _slid(
+    gain: Callable[[Array], Array], residual: Array, axes: Array, square: Array, variance: Array, there: Any
+) -> Array:
+    """(N,) log odds that the detector has all points of a contour too far along it, rather than none."""
+    along, square = split(residual, axes)[..., 0], square[..., 0]
+    slide = _middle(along, there)
+    for _ in range(5):
+        held = there / square * (TAILS + 1) / (TAILS + (along - slide[:, None]) ** 2 / square)
+        total = held.sum(1) + 1e-9
+        slide = (held * along).sum(1) / total
+    own = np.where(there, variance[..., 0], 0).sum(1) / np.maximum(there.sum(1), 1)
+    wide = own + 1 / total
+    return np.asarray(gain(slide[:, None, None] * axes[..., 0, :]) - slide**2 / (2 * wide) - np.log(wide * total) / 2)
+
+
+def _middle(values: Array, there: Any) -> Array:
+    """(N, ...) medians over the points of a contour that are there; 0 where none is."""
+    known = there.reshape(*there.shape, *[1] * (values.ndim - 2))
+    return np.asarray(
+        np.nan_to_num(np.nanmedian(np.where(known | ~known.any(1, keepdims=True), values, np.nan), axis=1))
+    )
 
 
 def _swapped(

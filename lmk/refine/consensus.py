@@ -22,10 +22,20 @@ from lmk.config import RefinerParams
 from lmk.crops import CropSource
 from lmk.inference import predict_views
 from lmk.kernels.ceiling import ceiling
-from lmk.kernels.consensus import TAILS, Consensus, Human, correlation, error_scale, estimate, times, view_variance
+from lmk.kernels.consensus import (
+    TAILS,
+    Chains,
+    Consensus,
+    Human,
+    correlation,
+    error_scale,
+    estimate,
+    times,
+    view_variance,
+)
 from lmk.kernels.frames import axes, join, split
 from lmk.kernels.search import Found
-from lmk.kernels.suspicion import DOUBT, REASONS, Suspicion, suspect
+from lmk.kernels.suspicion import DOUBT, FAR_OFF, REASONS, Suspicion, far_off, suspect
 from lmk.kernels.trust import Trust, judge_the_detector
 from lmk.limits import VIEWS
 from lmk.models.base import HeatmapDetector
@@ -68,11 +78,11 @@ def agree(
     seen = _Seen.of(human, views)
     there = torch.from_numpy(np.repeat(seen.labelled, 2, axis=1))
     residual = _split(np.where(seen.labelled[..., None], seen.points - seen.prediction, 0.0), seen.frame)
-    variance, correlated = _detector(seen, views, there)
+    variance, correlated = _detector(seen, views, there, human.scheme.chains)
     some = _sample(np.flatnonzero(learn))
     most = ceiling(seen.points[some], seen.prediction[some], seen.frame[some])
     told = Human(residual, there.double(), torch.from_numpy(learn.copy()), torch.from_numpy(most.reshape(-1)))
-    error = times(error_scale(told, variance, correlated), variance)
+    error = times(error_scale(told, variance, correlated, human.scheme.chains), variance)
     posterior = estimate(told, error, correlated)
     for _ in range(TURNS):
         bias = _annotator_bias(residual, posterior, told.weight, human, learn)
@@ -82,7 +92,7 @@ def agree(
         )  # fmt: skip
         weight = there * torch.from_numpy(np.repeat(1 - judged.score, 2, axis=1))
         told = told._replace(residual=residual - bias, weight=weight)
-        error = times(error_scale(told, variance, correlated), variance)
+        error = times(error_scale(told, variance, correlated, human.scheme.chains), variance)
         posterior = estimate(told, error, correlated, posterior)
     searched = seen.labelled & learn[:, None]
     trust = judge_the_detector(_paired(told.residual), _paired(error), _noise(posterior), searched, unseen)
@@ -140,8 +150,8 @@ class _Seen:
         return _split(offsets, self.frame[chosen])
 
 
-def _detector(seen: _Seen, views: NDArray[np.float32], there: Tensor) -> tuple[Tensor, Tensor]:
-    """(N, 2 K) variances and (2 K, 2 K) correlation of the detector's errors, as its views show them."""
+def _detector(seen: _Seen, views: NDArray[np.float32], there: Tensor, chains: Chains) -> tuple[Tensor, Tensor]:
+    """(N, 2 K) variances and (2 K, 2 K) correlation of the detector's errors, as views and contours show them."""
     everyone = np.arange(len(seen.points))
     square = torch.zeros_like(there, dtype=torch.float64)
     for view in views:
@@ -149,7 +159,7 @@ def _detector(seen: _Seen, views: NDArray[np.float32], there: Tensor) -> tuple[T
     variance = view_variance(square / (len(views) - 1), there)
     some = _sample(everyone)
     deviations = torch.stack([seen.deviation(view, some) for view in views])
-    return variance, correlation(deviations, variance[some], there[some])
+    return variance, correlation(deviations, variance[some], there[some], chains)
 
 
 def _sample(rows: NDArray[np.int64]) -> NDArray[np.int64]:
@@ -168,6 +178,8 @@ def _settled(
     settled = (seen.prediction + offset) * seen.unit
     apart = np.where(seen.labelled[..., None], seen.points - seen.prediction - offset, 0.0)
     before = (apart**2).sum(-1) + left.sum(-1)
+    if trust.good:
+        judged = _with_far_off(judged, split(apart, seen.frame), left, _usual(before, searched))
     kept = np.where(human.labelled & ~seen.enough, np.array(NO_PEAK, object), np.array(None))
     if not trust.good:
         settled, left = human.points, np.broadcast_to(trust.human, left.shape)
@@ -185,6 +197,19 @@ def _settled(
             "kept": kept,
         },
     )
+
+
+def _usual(square: Array, counts: NDArray[np.bool_]) -> Array:
+    """(K,) the median error of each landmark, given squares; infinite where nothing counts."""
+    known = np.where(counts | ~counts.any(0), square, np.nan)
+    return np.where(counts.any(0), np.sqrt(np.nanmedian(known, axis=0)), np.inf)
+
+
+def _with_far_off(judged: Suspicion, apart: Array, variance: Array, usual: Array) -> Suspicion:
+    """Points that are too far off are gross errors, too, also where no kind of error explains them."""
+    far = far_off(apart, variance, usual)
+    reason = np.where((judged.score < DOUBT) & (far >= DOUBT), FAR_OFF, judged.reason)
+    return Suspicion(np.maximum(judged.score, far), reason)
 
 
 def _split(offsets: Array, frame: Array) -> Tensor:

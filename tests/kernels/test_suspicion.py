@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from lmk.kernels.suspicion import REASONS, suspect
+from lmk.kernels.suspicion import FAR, REASONS, far_off, suspect
 
 CHAINS = [((0, 1, 2, 3, 4, 5, 6, 7), False), ((8, 9, 10, 11, 12, 13), True), ((14, 15, 16, 17, 18, 19), True)]
 FLIP = np.array([7, 6, 5, 4, 3, 2, 1, 0, 14, 15, 16, 17, 18, 19, 8, 9, 10, 11, 12, 13])
@@ -89,6 +89,37 @@ def test_a_contour_one_place_along_is_found_as_one(scene):
     assert (found.score[:10, 8:14] > 0.9).mean() > 0.9
     names = [REASONS[reason] for reason in found.reason[:10, 8:14].ravel()]
     assert names.count("contour slipped") > 0.8 * len(names)
+
+
+@pytest.mark.parametrize(("variance", "suspected"), [(0.25, True), (16.0, False)])
+def test_a_detector_that_may_slide_along_a_contour_accuses_nobody_of_a_slip(variance, suspected):
+    """All points of a straight contour are one place along: the humans slipped, unless the detector may have slid."""
+    random = np.random.default_rng(0)
+    line = np.zeros((50, 8, 2))
+    line[..., 0] = 8.0 * np.arange(8)
+    human = line + random.standard_t(5, line.shape) * np.sqrt(NOISE[:8])
+    human[:10, :, 0] += 8.0
+    axes = np.broadcast_to(np.eye(2), (50, 8, 2, 2))
+
+    found = suspect(
+        human, line, axes, np.full(line.shape, variance), NOISE[:8], [(tuple(range(8)), False)], np.arange(8)
+    )
+
+    assert (found.score[:10].mean() > 0.9) == suspected
+    assert (found.score[:10].mean() < 0.3) != suspected
+    assert found.score[10:].mean() < 0.05
+
+
+def test_a_point_is_far_off_as_surely_as_its_true_place_is_known():
+    apart = np.zeros((4, 1, 2))
+    apart[:, 0, 0] = FAR * np.array([0.5, 1, 2, 2])
+    variance = np.full((4, 1, 2), 0.5**2)
+    variance[3, 0, 0] = 12.0**2
+
+    found = far_off(apart, variance, np.ones(1))[:, 0]
+
+    np.testing.assert_allclose(found, [0, 0.5, 1, 0.69], atol=0.01)
+    assert far_off(apart, variance, np.full(1, np.inf)).max() == 0
 
 
 def test_single_points_at_their_neighbours_place_are_found_among_noise(scene):
