@@ -30,6 +30,7 @@ PIXELS = 200_000_000  # of an image, up to 1.2 GB while it is decoded; the large
 
 # What parameters ask for.
 COUNT = 10**9  # images seen, epochs, looks: years of training
+THREADS = 1024  # of a training: more than the cores of any machine
 SEED = (1 << 63) - 1  # torch takes no larger one
 RATE = 10.0  # of learning, decay: weights explode long before
 BATCH = 4096  # images a step: hundreds of small crops fill the memory of a large GPU

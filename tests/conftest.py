@@ -21,6 +21,7 @@ SMALL = [
     "model.depth=2",
     "model.input_size=64",
     "model.heatmap_size=32",
+    "training.threads=1",
     "training.images=64",
     "training.batch=8",
     "training.look_every=16",

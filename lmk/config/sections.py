@@ -15,7 +15,7 @@ from typing import Annotated, Literal
 from pydantic import Field, model_validator
 
 from lmk.config.base import AnyHeatmapNetwork, AnyNetwork, AnyRefiner, Count, Fraction, Name, Rate, Section
-from lmk.limits import BATCH, COUNT, LARGEST_BOX, OUTSIDE, PERCENT, RATE, SEED, SMALLEST_BOX, TURN
+from lmk.limits import BATCH, COUNT, LARGEST_BOX, OUTSIDE, PERCENT, RATE, SEED, SMALLEST_BOX, THREADS, TURN
 from lmk.names import Folder, Links
 from lmk.registry import REFINERS
 
@@ -42,6 +42,7 @@ class TrainingParams(Section):
     """One loop trains every network."""
 
     seed: Annotated[int, Field(ge=0, le=SEED)]
+    threads: Annotated[int, Field(ge=1, le=THREADS)]  # on processors, not on a GPU; sums are rounded by their number
     images: Count  # budget: images seen, counted with repetition
     epochs: Count  # maximum passes over each image; small sets, and their noise, are memorised quickly
     memorised: Annotated[float, Field(gt=0, lt=1)]  # share of the labels' noise that a network may memorise; larger

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -39,9 +40,20 @@ def fit(recipe: Recipe, job: Job, after_step: Callable[[int], None] | None = Non
     if not is_whole(job.target, origin):
         _check_free(job.target)
         smaller = "training.batch, model.input_size or the network"
-        with making(unfinished), enough_memory(job.title, smaller):
+        with making(unfinished), enough_memory(job.title, smaller), _threads(recipe.training.threads):
             _fit(recipe, job, Course(unfinished, job.title, after_step), origin)
     return unfinished
+
+
+@contextmanager
+def _threads(count: int) -> Iterator[None]:
+    """So many threads for all sums: another number would round them otherwise."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(count)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
 
 
 def _fit(recipe: Recipe, job: Job, course: Course, origin: dict[str, Any]) -> None:

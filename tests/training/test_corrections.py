@@ -25,15 +25,6 @@ from tests.conftest import SMALL
 CORRECTIONS = [name for name, entry in NETWORKS.items() if entry.corrects]
 
 
-@pytest.fixture(scope="module", autouse=True)
-def one_thread():
-    """Such small networks only wait for a second one."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
-
-
 @pytest.fixture(scope="module")
 def trained(rendered, human, small, tmp_path_factory):
     """Labels, crops, and a detector on disk."""

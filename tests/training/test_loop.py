@@ -135,7 +135,7 @@ def test_no_image_is_seen_more_often_than_it_may_be(setting, small, human):
 
 def test_the_rate_rises_and_falls_as_the_schedule_says():
     cosine = TrainingParams(
-        seed=0, images=1, epochs=1, memorised=0.5, held_out=0.0,
+        seed=0, threads=1, images=1, epochs=1, memorised=0.5, held_out=0.0,
         batch=1, optimiser="adamw", learning_rate=2.0, weight_decay=0.0, schedule="cosine",
         step_at=[0.5, 0.75], step_factor=0.1, averaging=0.0, patience=None, look_every=1,
     )  # fmt: skip
@@ -250,6 +250,23 @@ def test_whatever_changes_a_network_is_in_its_provenance(human, rendered, small,
         for place in ("lmk.limits.WIDTH", "lmk.models.hourglass.WIDTH"):
             patch.setattr(place, 2048)
         assert provenance(recipe, job) == before
+
+
+def test_the_bytes_of_a_network_do_not_depend_on_the_threads_of_its_process(rendered, human, small, tmp_path):
+    write_annotations(human, tmp_path / "labels.parquet")
+    before, found = torch.get_num_threads(), []
+    for threads in (1, 2):
+        torch.set_num_threads(threads)
+        work = tmp_path / f"work{threads}"
+        job = Job(tmp_path / "labels.parquet", rendered / "faces", tmp_path / f"model{threads}", work, "test")
+        training = small.training.changed(threads=2)
+        fit(Recipe(small.model, training, small.augmentation), job, lambda step: found.append(torch.get_num_threads()))
+        assert torch.get_num_threads() == threads
+    torch.set_num_threads(before)
+
+    assert set(found) == {2}
+    one, two = ((tmp_path / f"model{threads}" / "model.safetensors").read_bytes() for threads in (1, 2))
+    assert one == two
 
 
 def test_a_network_with_a_file_missing_is_trained_again_and_other_peoples_folders_are_left_alone(
