@@ -71,7 +71,7 @@ def measure(refiner: str, count: int) -> dict[str, Any]:
     keep_memory()
     params = load_params(default_profile(), ["data.scheme=ibug68"])
     coefficients = draw_coefficients(count)
-    human = simulated(coefficients, load_scheme(params.data.scheme))
+    human = simulated(coefficients, load_scheme("ibug68"))
     before = peak_mib()
     started = time.monotonic()
     found = refined(human, coefficients, refiner, params)

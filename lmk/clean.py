@@ -12,13 +12,11 @@ from lmk.console import Progress, warn
 from lmk.errors import DataError
 from lmk.evaluation import label_metrics
 from lmk.history.ledger import accepted
-from lmk.images import image_root
-from lmk.ingest import ingest
+from lmk.ingest import ingest_data
 from lmk.names import Folder
 from lmk.plan import about, in_words, plan, seconds, speed_of
 from lmk.refine.iteration import Method, run_iteration
 from lmk.report.page import write_report
-from lmk.scheme import load_scheme
 from lmk.store import alone, remove, write_annotations, write_json
 from lmk.training.fit import fit
 from lmk.training.recipe import Job, Recipe
@@ -33,18 +31,14 @@ def clean(source: Path, params: Params, out: Path) -> Workspace:
     Run it again after a kill, and it goes on: a network that is there and was trained on these very labels with these
     very parameters is not trained again.
     """
-    folder = Folder(source, params.data.links)
-    images = image_root(folder)
-    scheme = load_scheme(params.data.scheme)
-    truth = read_truth(params.data.truth, scheme)
-    human = ingest(
-        folder, params.data.format, scheme, params.data.box_scale, progress=Progress("reading labels", "images")
-    )
+    data = params.data.changed(root=str(source))
+    human = ingest_data(data, Progress("reading labels", "images"))
     print(f"{source}: {human.describe()}", file=sys.stderr)
+    truth = read_truth(data.truth, human.scheme)
     if truth is not None:  # now, and not after an hour of training
         label_metrics({"i00": human}, truth, params.evaluation)
     with alone(out):
-        return _clean(human, images, truth, params, out)
+        return _clean(human, data.pictures, truth, params, out)
 
 
 def _clean(human: AnnotationSet, images: Folder, truth: AnnotationSet | None, params: Params, out: Path) -> Workspace:

@@ -88,6 +88,12 @@ def enough_memory(what: str, smaller: str) -> Iterator[None]:
         ) from cause
 
 
+class Lost(LmkError):
+    """Something that a user would not have lost (`--strict`)."""
+
+    exit_code = 3
+
+
 class GateBroken(LmkError):
     """An audit found what the user wants to be stopped by; a line for each gate."""
 

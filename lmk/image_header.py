@@ -24,8 +24,8 @@ _PXM = re.compile(rb"P[1-6](?:\s|#[^\n\r]*[\n\r])+(\d{1,10})(?:\s|#[^\n\r]*[\n\r
 Size = tuple[int, int]
 
 
-def check_size(data: bytes, path: Path) -> None:
-    """Refuse the bytes of an image that has too many pixels, or is of no kind that is known here."""
+def size_of(data: bytes, path: Path) -> Size:
+    """Width and height of an image; one that has too many pixels, or is of no kind that is known here, is refused."""
     try:
         sizes = list(_sizes(data))
     except (error, IndexError, ValueError):
@@ -38,6 +38,7 @@ def check_size(data: bytes, path: Path) -> None:
     width, height = max(sizes, key=lambda size: size[0] * size[1])
     if width * height > PIXELS:
         raise ImageError(f"{path}: {width:,} x {height:,} pixels; more than {PIXELS:,} are not read, make it smaller")
+    return width, height
 
 
 def _sizes(data: bytes) -> Iterator[Size]:

@@ -6,7 +6,6 @@ import os
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import replace
 from pathlib import Path
 
 import cv2
@@ -14,19 +13,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lmk.errors import ImageError
-from lmk.image_header import check_size, end_of_jpeg
+from lmk.image_header import end_of_jpeg, size_of
 from lmk.limits import IMAGE_BYTES
-from lmk.names import Folder
 from lmk.reading import read_bytes as read_regular
 
 SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".tif", ".tiff", ".webp", ".ppm", ".pgm")
 _AS_STORED = cv2.IMREAD_COLOR_RGB | cv2.IMREAD_IGNORE_ORIENTATION
 _FILLING = bytes(73 * k % 251 for k in range(512))  # anything that stands for pixels, and for no mark
-
-
-def image_root(source: Folder) -> Folder:
-    """The folder that image paths are relative to: a folder itself, or the one a file lies in."""
-    return replace(source, path=source.path.parent) if source.path.is_file() else source
 
 
 def read_image(path: Path) -> NDArray[np.uint8]:
@@ -91,7 +84,7 @@ def decode(data: bytes, path: Path) -> NDArray[np.uint8]:
         raise ImageError(f"{path}: truncated, the end of the image is missing; copy it again")
     image = None
     if data:
-        check_size(data, path)
+        size_of(data, path)
         try:
             image = cv2.imdecode(np.frombuffer(data, np.uint8), _AS_STORED)
         except cv2.error as cause:

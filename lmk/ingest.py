@@ -7,6 +7,7 @@ import sys
 import warnings
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, field, replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -15,14 +16,16 @@ from numpy.typing import NDArray
 
 from lmk import __version__
 from lmk.annotations import AnnotationSet, default_boxes, make_set
+from lmk.config import DataParams
 from lmk.errors import DataError
-from lmk.formats.base import Loss
-from lmk.formats.exchange import format_named, read
+from lmk.formats.base import Format, Loss
+from lmk.formats.exchange import format_named, looks_like, read
+from lmk.formats.source import Source
 from lmk.image_header import turned
-from lmk.images import image_root, read_with_bytes
+from lmk.images import read_with_bytes
 from lmk.kernels.symmetry import mirror_partners
 from lmk.names import AnyFolder, Folder, as_folder
-from lmk.scheme import LandmarkScheme
+from lmk.scheme import LandmarkScheme, load_scheme
 
 SAME = 0.05  # median distance of two instances' points, relative to the box, below which they are one object
 _TURNED = "cameras' notes (EXIF) that an image is to be turned; labels are taken to count pixels as they are stored"
@@ -31,8 +34,8 @@ SYMMETRY_NEEDS = 30  # instances, for a mean shape that is worth looking at
 
 def ingest(
     source: AnyFolder,
-    format_name: str,
-    scheme: LandmarkScheme,
+    form: Format | str | None,
+    scheme: LandmarkScheme | None,
     box_scale: float,
     with_images: bool = True,
     progress: Callable[[int, int], None] | None = None,
@@ -40,16 +43,25 @@ def ingest(
     """Read human labels and what the images say about them.
 
     Every image is decoded once, so that a broken one is found now and not after an hour of training.
+
+    Args:
+        source: a folder, or a file of labels.
+        form: what it is; None looks at it.
+        scheme: what the points mean; None takes what the source says.
+        box_scale: side of a box relative to the points' bounds.
+        with_images: whether to open the images.
+        progress: called with (done, total) instances.
     """
-    form = format_named(format_name)
     folder = as_folder(source)
     source = folder.path
-    if not source.exists():
-        raise DataError(f"{source}: no such file or folder")
+    if not isinstance(form, Format):
+        form = format_of(source, form)
     reading = read(form, folder, scheme, with_images)
+    scheme = reading.scheme
     provenance: dict[str, Any] = {
         "producer": f"lmk {__version__} ingest",
-        "format": format_name,
+        "format": form.name,
+        "origin": form.origin,
         "box_scale": box_scale,
     }
     annotations = make_set((part.table for part in reading.parts), scheme, provenance, where=str(source))
@@ -78,7 +90,7 @@ def ingest(
     boxes = annotations.boxes
     missing = np.asarray(np.isnan(boxes).any(axis=1))
     boxes = np.where(missing[:, None], default_boxes(annotations.points, box_scale), boxes)
-    looked = _Looked(image_root(folder), annotations, boxes)
+    looked = _Looked(folder.root, annotations, boxes)
     sizes, pixels = looked.at_all(progress)
     if looked.turned:
         lost.append(Loss(_TURNED, len(looked.turned), next(iter(looked.turned))))
@@ -87,6 +99,45 @@ def ingest(
     named = dict(zip(("width", "height", "box_x", "box_y", "box_size"), np.column_stack([sizes, boxes]).T, strict=True))
     filled = annotations.with_columns(**named)
     return replace(filled, scheme=_with_mirror(scheme, annotations, boxes), provenance={**provenance, "images": pixels})
+
+
+def ingest_data(
+    data: DataParams, progress: Callable[[int, int], None] | None = None, images: bool = True
+) -> AnnotationSet:
+    """Read human labels as parameters say."""
+    scheme = load_scheme(data.scheme) if data.scheme else None
+    form = format_of(data.folder.path, data.format)
+    if data.origin is not None:
+        form = replace(form, origin=data.origin)
+    return ingest(data.folder, form, scheme, data.box_scale, images, progress)
+
+
+def converted(data: DataParams, sized: bool, progress: Callable[[int, int], None] | None = None) -> AnnotationSet:
+    """Labels for another format, and how large their images are if it says so; no pixel is decoded."""
+    labels = ingest_data(data, images=False)
+    unknown = labels.instances["width"].isna()
+    if not sized or not unknown.any():
+        return labels
+    source, names = Source(data.folder.path, data.links, data.folder.images), labels.instances["image"]
+    known: dict[str, tuple[int, int]] = {}
+    for number, name in enumerate(names):
+        known[name] = known.get(name) or source.image_size(name)
+        if progress is not None:
+            progress(number + 1, len(names))
+    width, height = np.array([known[name] for name in names]).T
+    return labels.with_columns(width=width, height=height)
+
+
+def format_of(source: Path, name: str | None) -> Format:
+    """The format that a user named, else the one that the source looks like."""
+    if name is not None:
+        form = format_named(name)
+        if not source.exists():
+            raise DataError(f"{source}: no such file or folder")
+        return form
+    form, guess = looks_like(source)
+    print(f"{source}: read as {form.name}, because {guess.reason}", file=sys.stderr)
+    return form
 
 
 def _with_mirror(scheme: LandmarkScheme, annotations: AnnotationSet, boxes: NDArray[np.float64]) -> LandmarkScheme:

@@ -56,6 +56,14 @@ class Folder:
 
     path: Path
     links: Links = "refuse"
+    images: Path | None = None  # the folder that names of images start from, where it is not the labels'
+
+    @property
+    def root(self) -> Folder:
+        """The folder that names of images start from: as the user says, else this one, or the one a file lies in."""
+        if self.images is not None:
+            return Folder(self.images, self.links)
+        return Folder(self.path.parent, self.links) if self.path.is_file() else self
 
     def check(self, file: Path) -> None:
         """Refuse a link that leads out of the folder, where the user has not allowed these."""

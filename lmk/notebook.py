@@ -18,9 +18,7 @@ from lmk.clean import clean as clean_dataset
 from lmk.config import Params, known_profiles, load_params, profile_path
 from lmk.errors import DataError
 from lmk.formats import exchange
-from lmk.formats.source import head
-from lmk.ingest import ingest
-from lmk.names import Folder
+from lmk.ingest import ingest_data
 from lmk.registry import FORMATS
 from lmk.scheme import LandmarkScheme, known_schemes, load_scheme
 from lmk.store import read_annotations, write_annotations
@@ -41,7 +39,8 @@ def read(
 
     Args:
         source: a set's file, or a folder or file of labels.
-        scheme: what the points mean, for labels: a name in `schemes()`, or the path of a JSON file.
+        scheme: what the points mean, for labels: a name in `schemes()`, or the path of a JSON file; without it, what
+            the labels say themselves.
         format: of labels: a name in `lmk.registry.FORMATS`; without it the only one that the source looks like.
         images: whether to open the images, too; without them a set is good for comparing and writing.
         params: a profile or a parameter file, for how large a box is drawn around the points.
@@ -49,11 +48,8 @@ def read(
     path = Path(source)
     if path.suffix == ".parquet":
         return read_annotations(path)
-    if scheme is None:
-        raise DataError(f"{path}: say what the points mean with scheme=, a name in lmk.schemes() or a .json file")
-    chosen = format or _looks_like(path)
     data = _params(params).data
-    return ingest(Folder(path, data.links), chosen, load_scheme(scheme), data.box_scale, images)
+    return ingest_data(data.changed(root=str(path), format=format, scheme=scheme), images=images)
 
 
 def write(annotations: AnnotationSet, target: Place, format: str | None = None) -> list[str]:  # noqa: A002
@@ -112,17 +108,3 @@ def schemes() -> dict[str, LandmarkScheme]:
 def _params(named: str, settings: list[str] | None = None) -> Params:
     path = profile_path(named) if named in known_profiles() else Path(named)
     return load_params(path, settings or [])
-
-
-def _looks_like(path: Path) -> str:
-    """The one format that a source looks like."""
-    start, found = head(path), {}
-    for name, entry in FORMATS.items():
-        form = entry.load()
-        guess = form.sniff(path, start) if form.sniff else None
-        if guess is not None:
-            found[name] = guess
-    if len(found) != 1:
-        what = "; ".join(f"{name} ({guess.reason})" for name, guess in found.items()) or "no format that lmk knows"
-        raise DataError(f"{path}: looks like {what}; say which with format=, one of {', '.join(FORMATS)}")
-    return next(iter(found))

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from importlib import import_module
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple, get_args
 
 from lmk.errors import UnknownName
 
@@ -50,6 +50,10 @@ FORMATS = {
     "csv": Entry("lmk.formats.long_csv:CSV", "one CSV file, a row for each point"),
     "pts": Entry("lmk.formats.pts:PTS", "a .pts file beside each image"),
 }
+
+
+Origin = Literal["centre", "one", "corner", "fraction", "percent", "bottom"]  # lmk/formats/pixels.py has their meaning
+ORIGINS: tuple[Origin, ...] = get_args(Origin)
 
 
 def entry(kind: str, name: str, known: Mapping[str, Entry]) -> Entry:

@@ -32,9 +32,10 @@ def stage_function(name: str) -> Callable[..., None]:
 def run_stage(name: str, key: str | None) -> None:
     """Call a stage with the sections that its signature asks for."""
     params, paths = load_params(PARAMS), Paths()
-    scheme = load_scheme(params.data.scheme)
-    # Every stage looks, so that the first one finds what only a later one needs.
-    check_normaliser(params.evaluation.normaliser, [*dict(scheme.normalisers), *ALWAYS], scheme.name)
+    if params.data.scheme is not None:
+        scheme = load_scheme(params.data.scheme)
+        # Every stage looks, so that the first one finds what only a later one needs.
+        check_normaliser(params.evaluation.normaliser, [*dict(scheme.normalisers), *ALWAYS], scheme.name)
     given: dict[str, Any] = {}
     function = stage_function(name)
     for argument in inspect.signature(function).parameters:

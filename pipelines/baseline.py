@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from lmk.config import AugmentationParams, DataParams, HeatmapParams, TrainingParams
-from lmk.images import image_root
 from lmk.store import remove
 from lmk.training.fit import fit
 from lmk.training.recipe import Job, Recipe
@@ -14,6 +13,6 @@ def baseline(
     data: DataParams, model: HeatmapParams, training: TrainingParams, augmentation: AugmentationParams, paths: Paths
 ) -> None:
     """Train a network from scratch on i00."""
-    images = image_root(data.folder)
+    images = data.pictures
     job = Job(paths.annotations("i00"), images, paths.model("i00"), paths.work, "baseline")
     remove(fit(Recipe(model, training, augmentation), job))

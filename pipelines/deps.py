@@ -89,7 +89,7 @@ def _named(stage: str) -> set[str]:
     sections = [str(path).partition(".")[0] for path in listed.get("do", listed)["params"]]
     found: set[str] = set()
     if "data" in sections and "lmk.formats" in needed_by(f"pipelines.{stage}"):
-        found.add(FORMATS[params.data.format].module)
+        found |= {entry.module for name, entry in FORMATS.items() if params.data.format in (None, name)}
     if "model" in sections:
         found.add(NETWORKS[params.model.kind].module)
     if "downstream" in sections:

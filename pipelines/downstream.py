@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from lmk.config import AugmentationParams, DataParams, DownstreamParams, TrainingParams
-from lmk.images import image_root
 from lmk.store import remove
 from lmk.training.fit import fit
 from lmk.training.recipe import Job, Recipe
@@ -19,7 +18,7 @@ def downstream(
 ) -> None:
     """Train every model twice, with the same seed and budget; a correction on what learnt the same labels."""
     budget = training.changed(images=downstream.images, learning_rate=downstream.learning_rate, held_out=0.0)
-    images, unfinished = image_root(data.folder), []
+    images, unfinished = data.pictures, []
     for model, network in downstream.models.items():
         beneath = downstream.beneath(model)
         for name, labels in (("human", paths.annotations("i00")), ("refined", paths.labels)):

@@ -14,7 +14,6 @@ from lmk.annotations import AnnotationSet
 from lmk.config import DataParams, DownstreamParams, EvaluationParams, RefineParams
 from lmk.crops import crops_of
 from lmk.evaluation import aligned_with, ced_rows, label_metrics, measure_network
-from lmk.images import image_root
 from lmk.inference import predict
 from lmk.models.store import load_model, read_curve
 from lmk.names import Folder
@@ -33,7 +32,7 @@ def evaluate(
     sets = paths.read_chain(refine)
     human = sets["i00"]
     truth = read_truth(data.truth, human.scheme)
-    images = image_root(data.folder)
+    images = data.pictures
     metrics = label_metrics(sets, truth, evaluation)
     found = list(metrics.measures)
     tested = human.select(human.in_split(SPLIT))

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from lmk.config import DataParams
 from lmk.console import Progress
-from lmk.ingest import ingest as read
-from lmk.scheme import load_scheme
+from lmk.ingest import ingest_data
 from lmk.store import write_annotations
 from pipelines.paths import Paths
 
@@ -13,6 +12,6 @@ from pipelines.paths import Paths
 def ingest(data: DataParams, paths: Paths) -> None:
     """Read images and labels, and write them as one annotation set."""
     progress = Progress("reading labels", "images")
-    human = read(data.folder, data.format, load_scheme(data.scheme), data.box_scale, progress=progress)
+    human = ingest_data(data, progress)
     print(human.describe())
     write_annotations(human, paths.annotations("i00"))

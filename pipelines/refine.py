@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from lmk.config import DataParams, Iteration
-from lmk.images import image_root
 from lmk.refine.iteration import Method, run_iteration
 from pipelines.paths import Paths
 
@@ -13,4 +12,4 @@ def refine(data: DataParams, method: Method, iteration: Iteration, name: str, pa
     # The next iteration depends on what is decided of this one, so there has to be a folder, for everybody who clones.
     (paths.decisions / name).mkdir(parents=True, exist_ok=True)
     (paths.decisions / name / ".gitkeep").touch()
-    run_iteration(name, iteration, image_root(data.folder), method, paths)
+    run_iteration(name, iteration, data.pictures, method, paths)

@@ -84,9 +84,12 @@ def test_every_parameter_is_explained():
             assert f"{kind}`" in place, f"docs/parameters.md says nothing of {kind}"
             for inner in entry.load().Params.model_fields:
                 assert f"`{inner}`" in place or inner == "kind", f"{kind}.{inner}"
+
+
+def test_every_format_has_its_section_in_the_guide():
+    guide = (ROOT / "docs" / "formats.md").read_text(encoding="utf-8")
     for kind in FORMATS:
-        assert f"`{kind}`" in sections["data"], f"docs/parameters.md says nothing of format {kind}"
-        assert f"--format {kind}`" in (ROOT / "README.md").read_text(), f"README's table says nothing of format {kind}"
+        assert f"\n### `{kind}`: " in guide, f"docs/formats.md says nothing of format {kind}"
 
 
 def test_every_parameter_that_an_example_sets_is_there():

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from lmk.errors import ImageError
-from lmk.image_header import _sizes, check_size
+from lmk.image_header import _sizes, size_of
 from lmk.images import SUFFIXES, decode
 from lmk.limits import PIXELS
 
@@ -78,14 +78,14 @@ def test_too_many_pixels_are_refused_before_any_is_decoded(kind, monkeypatch):
     with pytest.raises(
         ImageError, match=rf"a\.img: \d\d,\d\d\d x \d\d,\d\d\d pixels; more than {PIXELS:,} are not read"
     ):
-        check_size(HUGE[kind], WHERE)
+        size_of(HUGE[kind], WHERE)
 
 
 def test_a_second_frame_of_a_jpeg_counts_too():
     small = b"\xff\xd8\xff\xc0" + struct.pack(">HBHHB", 11, 8, 30, 47, 1) + bytes(3)
 
     with pytest.raises(ImageError, match="50,000 x 50,000"):
-        check_size(small + HUGE["jpeg"][2:], WHERE)
+        size_of(small + HUGE["jpeg"][2:], WHERE)
 
 
 @pytest.mark.parametrize(
@@ -93,4 +93,4 @@ def test_a_second_frame_of_a_jpeg_counts_too():
 )
 def test_what_has_no_size_that_we_know_is_not_decoded(data):
     with pytest.raises(ImageError, match="not an image of a kind that is read, or its header is damaged"):
-        check_size(data, WHERE)
+        size_of(data, WHERE)

@@ -69,10 +69,9 @@ def test_sets_are_read_and_written_in_any_format_and_back(rendered, tmp_path):
 @pytest.mark.parametrize(
     ("call", "says"),
     [
-        (lambda faces, out: lmk.read(faces), "say what the points mean with scheme=, a name in lmk.schemes"),
         (
             lambda faces, out: lmk.read(out, "ibug68"),
-            "looks like no format that lmk knows; say which with format=, one of",
+            "looks like no format that lmk knows; say with --format which it is:",
         ),
         (
             lambda faces, out: lmk.write(lmk.read(faces, "ibug68", images=False), out / "x"),

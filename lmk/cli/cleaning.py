@@ -40,15 +40,22 @@ A_MODEL = "model; `lmk train` makes one"
     leaves="Leaves OUT/annotations/i00.parquet (the human labels), i01.parquet, … (refined), OUT/labels.parquet (those "
     "to use), OUT/models and OUT/report/index.html.",
     examples=[
-        "clean PHOTOS --format pts --scheme ibug68 --out cleaned",
-        "clean PHOTOS --out cleaned --set training.images=8000",
+        "clean PHOTOS --out cleaned",
+        "clean labels.json --images PHOTOS --out cleaned --set training.images=8000",
     ],
 )
 @source
 @click.option("--out", type=PATH, required=True, metavar="OUT", help="Folder for the results.")
 @parameters
 def clean(
-    source: Path, form: str | None, scheme: str | None, out: Path, profile: str | None, settings: Sequence[str]
+    source: Path,
+    form: str | None,
+    scheme: str | None,
+    pictures: Path | None,
+    origin: str | None,
+    out: Path,
+    profile: str | None,
+    settings: Sequence[str],
 ) -> None:
     """Clean a dataset from end to end.
 
@@ -60,11 +67,11 @@ def clean(
     from lmk.clean import clean
     from lmk.report.summary import in_words, summarise
 
-    params = load(profile, settings, root=str(source), format=form, scheme=scheme)
+    params = load(profile, settings, root=source, format=form, scheme=scheme, images=pictures, origin=origin)
     paths, names = clean(source, params, out), params.refine.chain()
     found = read_audit(paths.audit)
     print(format_log(log_rows(paths, names)), end="\n\n")
-    print(in_words(summarise(paths, names, found, params.data.format)))
+    print(in_words(summarise(paths, names, found)))
 
 
 @command(

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import click
 
-from lmk.cli.options import PATH, a_set, command, completes, load, output, parameters, source, spelt
+from lmk.cli.options import PATH, a_set, command, completes, load, meaning, output, parameters, source, strict
 from lmk.errors import DataError
 from lmk.registry import FORMATS
 
@@ -78,6 +78,8 @@ def ingest(
     source: Path,
     form: str | None,
     scheme: str | None,
+    pictures: Path | None,
+    origin: str | None,
     no_images: bool,
     output: Path,
     profile: str | None,
@@ -88,53 +90,114 @@ def ingest(
     Every image is opened and every label checked.
     """
     from lmk.console import Progress
-    from lmk.ingest import ingest
-    from lmk.scheme import load_scheme
+    from lmk.ingest import ingest_data
     from lmk.store import making, write_annotations
     from lmk.validation import Place, enforce
 
-    params = load(profile, settings, root=str(source), format=form, scheme=scheme)
+    params = load(profile, settings, root=source, format=form, scheme=scheme, images=pictures, origin=origin)
     with making(output):
-        annotations = ingest(
-            params.data.folder,
-            params.data.format,
-            load_scheme(params.data.scheme),
-            params.data.box_scale,
-            not no_images,
-            Progress("reading labels", "images"),
-        )
+        annotations = ingest_data(params.data, Progress("reading labels", "images"), images=not no_images)
         enforce(annotations, params.validation, Place(output.stem, output.parent / "rejected"))
         write_annotations(annotations, output)
     print(f"{output}: {annotations.describe()}")
 
 
 @command(
-    leaves="Leaves the labels alone, in TARGET: .pts files in a new folder, or one long CSV, whose image paths start "
-    "from the dataset's folder; put it there to ingest it again. Evidence and provenance stay in the Parquet file.",
-    examples=["export labels.parquet --format pts -o cleaned-pts", "export labels.parquet --format csv -o labels.csv"],
+    leaves="Leaves the labels alone, in TARGET; names of images start from the dataset's folder. Evidence and "
+    "provenance stay in the Parquet file. With --back-into TARGET is a copy of SRC's label files in which moved points "
+    "have new numbers, and every other byte is as it was.",
+    examples=[
+        "export labels.parquet --to coco -o labels.json",
+        "export cleaned/labels.parquet --back-into PHOTOS/labels.json -o cleaned.json",
+    ],
 )
 @a_set(what="An annotation set, refined or not.")
 @click.option(
-    "--format",
-    "form",
-    default="pts",
-    metavar="NAME",
-    shell_complete=completes(FORMATS),
-    help=f"What to write ({spelt(FORMATS)}). Default: pts.",
+    "--to", "--format", "form", metavar="NAME", shell_complete=completes(FORMATS), help="What to write: `lmk formats`."
 )
+@click.option(
+    "--back-into", "into", type=PATH, metavar="SRC", help="What the set was read from; only numbers change in it."
+)
+@strict
 @output("TARGET", "A new folder, or a new file where the format is one file.")
-def export(labels: Path, form: str, output: Path) -> None:
-    """Write a set for other people's tools."""
-    from lmk.formats.exchange import format_named, write
+def export(labels: Path, form: str | None, into: Path | None, is_strict: bool, output: Path) -> None:
+    """Write a set for other people's tools, or back into the file that it came from."""
+    from lmk.formats.exchange import format_named, looks_like, write, write_back_into
     from lmk.store import making, read_annotations
 
-    target = format_named(form)
+    def beside(file: Path, folder: str = "") -> Path:
+        """The human labels of a cleaned set."""
+        return file.parent / folder / "i00.parquet"
+
     annotations = read_annotations(labels)
+    if into is not None:
+        source = format_named(form or annotations.provenance.get("format") or looks_like(into)[0].name)
+        human = next((file for file in (beside(labels, "annotations"), beside(labels)) if file.is_file()), None)
+        with making(output):
+            moved = write_back_into(source, into, read_annotations(human) if human else None, annotations, output)
+        print(f"{output}: {into} with {moved:,} points moved")
+        return
+    if form is None:
+        raise click.UsageError("say what to write with --to, or --back-into what the set was read from")
+    target = format_named(form)
     with making(output):
-        losses = write(target, annotations, output)
+        losses = write(target, annotations, output, strict=is_strict)
     for loss in losses:
         print(f"{output}: {loss}", file=sys.stderr)
     print(f"{output}: {len(annotations.instances)} instances as {form}")
 
 
-COMMANDS = (render, ingest, export)
+@command(
+    leaves="Leaves the labels in DST, and says what could not be carried over.",
+    examples=[
+        "convert annotations.xml labels.json --to coco",
+        "convert labels.csv yolo --from deeplabcut --to yolo --images PHOTOS --strict",
+    ],
+)
+@click.argument("source", type=PATH, metavar="SRC", help="Folder of images and labels, or one file of labels.")
+@click.argument("target", type=PATH, metavar="DST", help="A new folder, or a new file where the format is one file.")
+@click.option("--from", "form", metavar="NAME", shell_complete=completes(FORMATS), help="What SRC is.")
+@click.option("--to", required=True, metavar="NAME", shell_complete=completes(FORMATS), help="What to write.")
+@meaning
+@strict
+def convert(
+    source: Path,
+    target: Path,
+    form: str | None,
+    to: str,
+    scheme: str | None,
+    pictures: Path | None,
+    origin: str | None,
+    is_strict: bool,
+) -> None:
+    """Take labels from one format into another; images stay where they are."""
+    from lmk.console import Progress
+    from lmk.formats.exchange import format_named, write
+    from lmk.ingest import converted
+    from lmk.store import making
+
+    writer = format_named(to)
+    params = load(None, (), root=source, format=form, scheme=scheme, images=pictures, origin=origin)
+    with making(target):
+        annotations = converted(params.data, writer.sized, Progress("reading sizes", "images"))
+        losses = write(writer, annotations, target, strict=is_strict)
+    for loss in losses:
+        print(f"{target}: {loss}", file=sys.stderr)
+    print(f"{target}: {annotations.describe()} as {to}")
+
+
+@command(
+    leaves="Leaves nothing: it prints what every format can carry, and where its positions count from.",
+    examples=["formats", "formats coco"],
+)
+@click.argument(
+    "name", required=False, metavar="NAME", help="Say more about this one.", shell_complete=completes(FORMATS)
+)
+def formats(name: str | None) -> None:
+    """List the formats that labels can be read from and written to."""
+    from lmk.formats.table import about, table
+
+    print(about(name) if name else table())
+
+
+COMMANDS = (render, ingest, convert, export, formats)

@@ -11,7 +11,7 @@ import click
 
 from lmk.console import run_cleanly
 from lmk.errors import DataError
-from lmk.registry import FORMATS, Entry
+from lmk.registry import FORMATS, ORIGINS, Entry
 
 if TYPE_CHECKING:
     from click.shell_completion import CompletionItem
@@ -72,6 +72,26 @@ def completes(known: Iterable[str]) -> Callable[[click.Context, click.Parameter,
     return offer
 
 
+meaning = together(
+    click.option(
+        "--scheme",
+        metavar="NAME|FILE",
+        help="What the points mean: a name such as ibug68, or a .json file. Default: what SRC says, else the shipped "
+        "scheme with as many points.",
+    ),
+    click.option(
+        "--images",
+        "pictures",
+        type=PATH,
+        metavar="DIR",
+        help="Folder that the names of images start from. Default: that of the labels.",
+    ),
+    click.option(
+        "--origin",
+        type=click.Choice(ORIGINS),
+        help="Where positions count from, if not where the format's do: `lmk formats` explains.",
+    ),
+)
 source = together(
     click.argument("source", type=PATH, metavar="SRC", help="Folder of images and labels, or one file of labels."),
     click.option(
@@ -79,9 +99,12 @@ source = together(
         "form",
         metavar="NAME",
         shell_complete=completes(FORMATS),
-        help=f"What SRC is ({spelt(FORMATS)}). Default: as the parameters say, pts.",
+        help="What SRC is, as `lmk formats` names it. Default: what it looks like.",
     ),
-    click.option("--scheme", metavar="NAME|FILE", help="What the points mean: a name such as ibug68, or a .json file."),
+    meaning,
+)
+strict = click.option(
+    "--strict", "is_strict", is_flag=True, help="Write nothing, and exit with 3, if anything would be lost."
 )
 parameters = together(
     click.option(
@@ -130,14 +153,14 @@ folder = click.argument(
 )
 
 
-def load(profile: str | None, settings: Sequence[str], **data: str | None) -> Params:
+def load(profile: str | None, settings: Sequence[str], **data: str | Path | None) -> Params:
     """The parameters that a command line asks for; `data` replaces fields of that section."""
     from lmk.config import DataParams, known_profiles, load_params, parse_section, profile_path
 
     named = profile or "default"
     path = profile_path(named) if named in known_profiles() else Path(named)
     params = load_params(path, settings)
-    given = {name: value for name, value in data.items() if value is not None}
+    given = {name: str(value) for name, value in data.items() if value is not None}
     section = parse_section(DataParams, {**params.data.model_dump(), **given}, where="command line")
     return params.changed(data=section)
 

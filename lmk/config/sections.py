@@ -17,15 +17,17 @@ from pydantic import Field, model_validator
 from lmk.config.base import AnyHeatmapNetwork, AnyNetwork, AnyRefiner, Count, Fraction, Name, Rate, Section
 from lmk.limits import BATCH, COUNT, LARGEST_BOX, OUTSIDE, PERCENT, RATE, SEED, SMALLEST_BOX, THREADS, TURN
 from lmk.names import Folder, Links
-from lmk.registry import REFINERS
+from lmk.registry import REFINERS, Origin
 
 
 class DataParams(Section):
     """Where the images and their human labels are, and how they are read."""
 
     root: str  # folder (or file) that `format` reads
-    format: str  # a name in lmk.registry.FORMATS
-    scheme: str  # a shipped scheme, or the path of a scheme's JSON file
+    format: str | None  # a name in lmk.registry.FORMATS; null looks at the files
+    scheme: str | None  # a shipped scheme, or the path of a scheme's JSON file; null takes what the labels say
+    images: str | None  # folder that the labels' names of images start from; null is that of the labels
+    origin: Origin | None  # where positions count from, if it is not where the format's do
     truth: str | None  # long CSV of exact positions, for rendered images; only `evaluate` reads it
     links: Links  # that lead out of the folder: `refuse` them, or `follow` them, if you trust whoever made it
     box_scale: Annotated[
@@ -35,7 +37,12 @@ class DataParams(Section):
     @property
     def folder(self) -> Folder:
         """What is read, with what is allowed in it."""
-        return Folder(Path(self.root), self.links)
+        return Folder(Path(self.root), self.links, Path(self.images) if self.images else None)
+
+    @property
+    def pictures(self) -> Folder:
+        """The folder that names of images start from."""
+        return self.folder.root
 
 
 class TrainingParams(Section):

@@ -17,8 +17,9 @@ from numpy.typing import NDArray
 
 from lmk.annotations import AnnotationSet
 from lmk.formats.changes import Changes
-from lmk.formats.pixels import Origin, Points
+from lmk.formats.pixels import Points
 from lmk.formats.source import Source
+from lmk.registry import Origin
 from lmk.scheme import LandmarkScheme
 
 PART_ROWS = 1 << 16  # points in one part; larger parts need more memory and are no faster
@@ -82,7 +83,8 @@ class Part:
 
     Attributes:
         table: a row a point, at most some `PART_ROWS`; columns image (relative to the dataset's folder, with `/`),
-            instance, landmark, x, y (NaN where missing), and any other of an annotation set.
+            instance, landmark, x, y (NaN where missing), and any other of an annotation set; width and height where
+            the source has them, and always where its origin needs them.
         places: (rows,) where each row comes from, for messages: a file, a line, an id; None where that is not cheap.
     """
 
@@ -95,7 +97,7 @@ class Reading:
     """What a reader gives."""
 
     parts: Iterator[Part]
-    scheme: LandmarkScheme | None  # where the format brings one
+    scheme: LandmarkScheme  # of the parts' landmarks: the user's, else what the source says, else a shipped one
     losses: Losses  # complete when all parts have been taken
     notes: list[str] = field(default_factory=list)  # how it was read, where that is not the usual way; complete then
 
@@ -108,8 +110,11 @@ class Format:
         name: its key in the registry.
         origin: where its positions count from.
         carries: what its writer can say.
+        sized: whether its writer says how large images are; it must where its origin needs that.
         sniff: (path, its first 64 KiB, empty for a folder) to a guess, or None; never raises.
-        read: (source, scheme, whether every image has to be there) to parts in numbers of the file.
+        apart: whether its images may lie elsewhere, in a folder that the user names; else they lie beside the labels.
+        read: (source, scheme or None, whether every image has to be there) to parts in numbers of the file.  Without
+            a scheme `landmarks.chosen` takes the one that the file brings, or a shipped one.
         write: (set, its points in numbers of the file (N, K, 2), a target) to losses that `carries` does not tell.
         write_back: (source, changes in numbers of the file, a target): the source's label files, with new numbers in
             place of the old ones, every other byte as it was.
@@ -118,8 +123,10 @@ class Format:
     name: str
     origin: Origin
     carries: frozenset[Trait]
+    sized: bool = False
     sniff: Callable[[Path, bytes], Guess | None] | None = None
-    read: Callable[[Source, LandmarkScheme, bool], Reading] | None = None
+    apart: bool = True
+    read: Callable[[Source, LandmarkScheme | None, bool], Reading] | None = None
     write: Callable[[AnnotationSet, Points, Path], Sequence[Loss]] | None = None
     write_back: Callable[[Source, Changes, Path], None] | None = None
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -11,15 +11,18 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from lmk.annotations import AnnotationSet, check_same_scheme
-from lmk.errors import DataError, FormatError
-from lmk.formats.base import Format, Loss, Part, Reading, Trait, column_of
+from lmk.annotations import AnnotationSet, check_same_scheme, make_set
+from lmk.errors import DataError, FormatError, Lost
+from lmk.files import remove
+from lmk.formats.base import Format, Guess, Loss, Part, Reading, Trait, column_of
 from lmk.formats.changes import Changes
-from lmk.formats.pixels import from_ours, to_ours
-from lmk.formats.source import Source
+from lmk.formats.pixels import IN_WORDS, SIZED, Points, from_ours, to_ours
+from lmk.formats.source import Source, head
 from lmk.names import AnyFolder, as_folder, check_names
-from lmk.registry import FORMATS, entry
+from lmk.registry import FORMATS, Origin, entry
 from lmk.scheme import LandmarkScheme
+
+SURE = 0.9  # confidence from which a guess wins over those below it
 
 
 def format_named(name: str) -> Format:
@@ -28,30 +31,82 @@ def format_named(name: str) -> Format:
     return found
 
 
-def read(form: Format, source: AnyFolder, scheme: LandmarkScheme, with_images: bool) -> Reading:
-    """Read labels; positions of the parts are ours, and every image's name stays in the dataset's folder."""
+def looks_like(path: Path) -> tuple[Format, Guess]:
+    """The one format that a source looks like, and why; which it is has to be said where there are several or none."""
+    if not path.exists():
+        raise DataError(f"{path}: no such file or folder")
+    start, found = head(path), []
+    for name in FORMATS:
+        form = format_named(name)
+        if form.sniff is not None and (guess := form.sniff(path, start)) is not None:
+            found.append((form, guess))
+    sure = [(form, guess) for form, guess in found if guess.confidence >= SURE]
+    if len(sure) == 1 or len(found) == 1:
+        return (sure or found)[0]
+    what = "; ".join(f"{form.name} ({guess.reason})" for form, guess in found) or "no format that lmk knows"
+    raise DataError(f"{path}: looks like {what}; say with --format which it is: {', '.join(FORMATS)}")
+
+
+def read(form: Format, source: AnyFolder, scheme: LandmarkScheme | None, with_images: bool) -> Reading:
+    """Read labels; positions of the parts are ours, and every image's name stays in the dataset's folder.
+
+    Without a scheme the points mean what the source says.
+    """
     folder = as_folder(source)
     path = folder.path
     if form.read is None:
         raise FormatError(f"{path}: lmk writes format {form.name}, but does not read it")
-    reading = form.read(Source(path, folder.links), scheme, with_images)
-    return replace(reading, parts=_ours(reading.parts, form, str(path)))
+    if folder.images is not None and not form.apart:
+        raise FormatError(f"{path}: images of format {form.name} lie beside their labels; leave --images out")
+    reading = form.read(Source(path, folder.links, folder.images), scheme, with_images)
+    return replace(reading, parts=_ours(reading.parts, form.origin, str(path)))
 
 
-def _ours(parts: Iterator[Part], form: Format, where: str) -> Iterator[Part]:
+def _ours(parts: Iterator[Part], origin: Origin, where: str) -> Iterator[Part]:
     for part in parts:
         check_names(part.table["image"].unique(), where)
-        places = {name: to_ours(part.table[name].to_numpy(np.float64), form.origin) for name in ("x", "y")}
-        yield replace(part, table=part.table.assign(**places))
+        points = to_ours(part.table[["x", "y"]].to_numpy(np.float64), origin, _sizes(part.table, origin, where))
+        yield replace(part, table=part.table.assign(x=points[:, 0], y=points[:, 1]))
 
 
-def write(form: Format, annotations: AnnotationSet, target: Path) -> list[Loss]:
-    """Write a set for other people's tools; what the set says and the format cannot is returned."""
+def _sizes(table: pd.DataFrame, origin: Origin, where: str) -> Points | None:
+    """(rows, 2) the sizes of images, where they are needed."""
+    if origin not in SIZED:
+        return None
+    sizes = table.reindex(columns=["width", "height"]).to_numpy(np.float64, na_value=np.nan)
+    if np.isnan(sizes).any():
+        name = table["image"].iloc[int(np.argmax(np.isnan(sizes).any(1)))]
+        raise DataError(f"{where}: positions are {IN_WORDS[origin]}, and nobody says how large {name} is")
+    return sizes
+
+
+def write(form: Format, annotations: AnnotationSet, target: Path, strict: bool = False) -> list[Loss]:
+    """Write a set for other people's tools; what the set says and the format cannot is returned, or refused."""
     if form.write is None:
         raise FormatError(f"{target}: lmk reads format {form.name}, but does not write it")
     check_names(annotations.instances["image"].unique(), str(target))
+    if form.sized and annotations.instances[["width", "height"]].isna().to_numpy().any():
+        raise DataError(f"{target}: format {form.name} says how large images are; read the set with its images first")
     lost = [loss for trait, loss in said_by(annotations).items() if trait not in form.carries]
-    return [*lost, *form.write(annotations, from_ours(annotations.points, form.origin), target)]
+    _refuse(lost, form, target, strict)
+    more = form.write(annotations, _numbers(annotations.points, form, annotations), target)
+    if strict and more:
+        remove(target)
+    _refuse(more, form, target, strict)
+    return [*lost, *more]
+
+
+def _refuse(lost: Sequence[Loss], form: Format, target: Path, strict: bool) -> None:
+    if strict and lost:
+        raise Lost(f"{target}: not written as {form.name}: {'; '.join(map(str, lost))}")
+
+
+def _numbers(points: Points, form: Format, annotations: AnnotationSet) -> Points:
+    """(N, K, 2) numbers of a file."""
+    if form.origin not in SIZED:
+        return from_ours(points, form.origin)
+    sizes = annotations.instances[["width", "height"]].to_numpy(np.float64, na_value=np.nan)
+    return from_ours(points, form.origin, np.broadcast_to(sizes[:, None], points.shape))
 
 
 def write_back(form: Format, path: Path, before: AnnotationSet, after: AnnotationSet, target: Path) -> None:
@@ -82,10 +137,29 @@ def write_back(form: Format, path: Path, before: AnnotationSet, after: Annotatio
     changes = Changes(
         {key: row for row, key in enumerate(keys)},
         after.scheme,
-        from_ours(old, form.origin),
-        from_ours(after.points, form.origin),
+        _numbers(old, form, after),
+        _numbers(after.points, form, after),
     )
     form.write_back(Source(path), changes, target)
+
+
+def write_back_into(form: Format, path: Path, before: AnnotationSet | None, after: AnnotationSet, target: Path) -> int:
+    """Write a source's label files again with the positions of a set that was made of it; returns the moved points.
+
+    Args:
+        form: of the source.
+        path: the source.
+        before: the set as it was read from there; without it, edits since then are not noticed.
+        after: that set, or one that was made of it.
+        target: a new file, or a new folder with the label files alone.
+    """
+    if before is None:
+        parts = read(form, path, after.scheme, with_images=False).parts
+        before = make_set((part.table for part in parts), after.scheme, {}, where=str(path))
+    write_back(form, path, before, after, target)
+    rows = {key: row for row, key in enumerate(_keys(before))}
+    moved = before.points[[rows[key] for key in _keys(after)]] != after.points
+    return int((moved.any(-1) & after.labelled).sum())
 
 
 def said_by(annotations: AnnotationSet) -> dict[Trait, Loss]:

@@ -24,8 +24,10 @@ from lmk.errors import DataError, FormatError, SchemeError
 from lmk.formats.base import PART_ROWS, Format, Guess, Loss, Losses, Part, Reading, Trait, column_of
 from lmk.formats.changes import Changes
 from lmk.formats.csv_cells import rewritten
-from lmk.formats.pixels import Origin, Points, text_of
+from lmk.formats.landmarks import chosen, scheme_of
+from lmk.formats.pixels import Points, text_of
 from lmk.formats.source import Source
+from lmk.registry import Origin
 from lmk.scheme import LandmarkScheme
 from lmk.store import replacing
 
@@ -49,7 +51,7 @@ _LONGEST_HEADER = 1 << 16  # characters
 _UNLABELLED = "positions of points that are said not to be labelled"
 
 
-def read_long_csv(source: Path, scheme: LandmarkScheme, with_images: bool) -> pd.DataFrame:
+def read_long_csv(source: Path, scheme: LandmarkScheme | None, with_images: bool) -> pd.DataFrame:
     """Read one CSV file as one table; whether its images are there is seen when they are opened."""
     parts = [part.table for part in _read(Source(source), scheme, with_images).parts]
     return pd.concat(parts, ignore_index=True) if parts else pd.DataFrame(columns=_REQUIRED)
@@ -65,13 +67,25 @@ def _sniff(path: Path, head: bytes) -> Guess | None:
     return Guess(1.0, f"its first line names {','.join(_REQUIRED)}")
 
 
-def _read(source: Source, scheme: LandmarkScheme, with_images: bool) -> Reading:
+def _read(source: Source, asked: LandmarkScheme | None, with_images: bool) -> Reading:
     if not source.path.is_file():
         raise DataError(f"{source.path}: no such file; format csv reads one file with columns {','.join(_REQUIRED)}")
     losses = Losses()
+    scheme = asked or _brought(source)
     commas = _Commas(source.path)
     tables = (_checked(commas.replaced(chunk), scheme, source.path, losses) for chunk in _chunks(source, commas))
-    return Reading(_whole_instances(tables, scheme.size), None, losses, commas.notes)
+    return Reading(_whole_instances(tables, scheme.size), scheme, losses, commas.notes)
+
+
+def _brought(source: Source) -> LandmarkScheme:
+    """The scheme of a file by the landmarks of its first rows: by their names, or a shipped one by their number."""
+    first = next(_chunks(source, _Commas(source.path)), pd.DataFrame())
+    if "landmark" not in first or not len(first):
+        raise FormatError(f"{source.path}: no column 'landmark', or no row; the header names {','.join(_REQUIRED)}")
+    names = list(dict.fromkeys(first["landmark"].str.strip()))
+    if all(name.isdecimal() and len(name) < 8 for name in names):
+        return chosen(None, max(map(int, names)) + 1, str(source.path))
+    return scheme_of(names, source.path.stem)
 
 
 def _separator(header: str) -> str:

@@ -1,17 +1,16 @@
 """Where positions count from, and the way to our convention and back.
 
 Ours: the centre of the top-left pixel is (0, 0), so the image's left edge is at -0.5.  A format says what its origin
-is; its reader and its writer handle numbers as they stand in the file, and this module alone adds to them.
+is; its reader and its writer handle numbers as they stand in the file, and this module alone changes them.
 """
 
 from __future__ import annotations
 
-from typing import Literal
-
 import numpy as np
 from numpy.typing import NDArray
 
-Origin = Literal["centre", "one", "corner"]
+from lmk.registry import Origin
+
 Points = NDArray[np.float64]
 
 # What the file says of the point that is at (0, 0) for us, the centre of the top-left pixel.
@@ -21,21 +20,52 @@ OFFSETS: dict[Origin, float] = {
     "one": 1.0,  # pixels are counted from 1, as MATLAB does; a pixel's centre is a whole number
     "corner": 0.5,  # lengths from the image's top-left corner, as drawing programs have them
 }
+WHOLE: dict[Origin, float] = {"fraction": 1.0, "percent": 100.0}  # what the image's far edge is at; its near one at 0
+IN_WORDS: dict[Origin, str] = {
+    "centre": "pixels from 0, at their centres",
+    "one": "pixels from 1, at their centres",
+    "corner": "pixels from the image's top-left corner",
+    "fraction": "shares of the image's width and height, from its top-left corner",
+    "percent": "per cent of the image's width and height, from its top-left corner",
+    "bottom": "pixels from the image's bottom edge upwards, and from 0 to the right",
+}
 
 
-def to_ours(numbers: Points, origin: Origin) -> Points:
-    """Positions in our convention from numbers of a file, any shape; NaN stays NaN."""
-    return numbers - OFFSETS[origin]
+def to_ours(numbers: Points, origin: Origin, sizes: Points | None = None) -> Points:
+    """Positions in our convention from numbers of a file; NaN stays NaN.
+
+    Args:
+        numbers: (..., 2) x and y as they stand in the file.
+        origin: where they count from.
+        sizes: (..., 2) width and height of the image of each; only `SIZED` origins need them.
+    """
+    if origin in OFFSETS:
+        return numbers - OFFSETS[origin]
+    assert sizes is not None
+    if origin == "bottom":
+        return _upside_down(numbers, sizes)
+    return numbers / WHOLE[origin] * sizes - 0.5
 
 
-def from_ours(points: Points, origin: Origin) -> Points:
-    """Numbers of a file from positions in our convention, any shape; NaN stays NaN.
+def from_ours(points: Points, origin: Origin, sizes: Points | None = None) -> Points:
+    """Numbers of a file from positions in our convention; NaN stays NaN.
 
     A number that was read comes back as it was: the nearest one with few decimals that has just this position.
     """
-    numbers = points + OFFSETS[origin]
+    if origin in OFFSETS:
+        numbers = points + OFFSETS[origin]
+    else:
+        assert sizes is not None
+        numbers = _upside_down(points, sizes) if origin == "bottom" else (points + 0.5) / sizes * WHOLE[origin]
     plain = np.round(numbers, DECIMALS)
-    return np.where(to_ours(plain, origin) == points, plain, numbers)
+    return np.where(to_ours(plain, origin, sizes) == points, plain, numbers)
+
+
+def _upside_down(points: Points, sizes: Points) -> Points:
+    return np.stack([points[..., 0], sizes[..., 1] - points[..., 1]], -1)
+
+
+SIZED = frozenset({*WHOLE, "bottom"})  # origins whose numbers mean nothing without the image's size
 
 
 def text_of(number: float, decimals: int) -> str:

@@ -7,8 +7,6 @@ An `annotators.csv` in it, `image,annotator`, says who labelled what.
 
 from __future__ import annotations
 
-import csv
-import io
 import math
 import os
 import re
@@ -17,20 +15,22 @@ from pathlib import Path, PurePosixPath
 
 import numpy as np
 import pandas as pd
-from numpy.typing import NDArray
 
 from lmk.annotations import SPLITS, AnnotationSet
-from lmk.errors import DataError, FormatError, ImageError, SchemeError
+from lmk.errors import DataError, FormatError, ImageError
+from lmk.formats.annotators import ANNOTATORS, annotators_of, read_annotators, stem, write_annotators
 from lmk.formats.base import PART_ROWS, Format, Guess, Loss, Losses, Part, Reading, Trait
 from lmk.formats.changes import Changes, in_style_of
-from lmk.formats.pixels import Origin, Points, from_ours, text_of, to_ours
+from lmk.formats.landmarks import chosen
+from lmk.formats.pixels import Points, from_ours, text_of, to_ours
 from lmk.formats.source import Source
 from lmk.images import SUFFIXES
 from lmk.limits import LABEL_BYTES, LIST_BYTES
+from lmk.registry import Origin
 from lmk.scheme import LandmarkScheme
 from lmk.store import replacing
 
-ANNOTATORS = "annotators.csv"
+Beside = dict[Path, list[Path]]  # the images of each name without its ending
 ORIGIN: Origin = "one"
 _WANTED = "expected `n_points: K`, then K lines `x y` between braces"
 _FOLDER = "format pts reads a folder of images with .pts files beside them"
@@ -89,38 +89,40 @@ def _sniff(path: Path, head: bytes) -> Guess | None:
     return None
 
 
-def _read(source: Source, scheme: LandmarkScheme, with_images: bool) -> Reading:
-    losses = Losses()
-    return Reading(_parts(source, scheme, with_images, losses), None, losses)
-
-
-def _parts(source: Source, scheme: LandmarkScheme, with_images: bool, losses: Losses) -> Iterator[Part]:
+def _read(source: Source, asked: LandmarkScheme | None, with_images: bool) -> Reading:
     files, beside = _label_files(source)
+    scheme = asked or chosen(None, len(_parse(source.text(files[0], LABEL_BYTES), files[0])), str(files[0]))
+    losses = Losses()
+    return Reading(_parts(source, files, beside, scheme, with_images, losses), scheme, losses)
+
+
+def _parts(
+    source: Source, files: list[Path], beside: Beside, scheme: LandmarkScheme, with_images: bool, losses: Losses
+) -> Iterator[Part]:
     if alone := sorted(beside.keys() - {file.with_suffix("") for file in files}):
         losses.add("images without a .pts file", len(alone), source.name(beside[alone[0]][0]))
     splits = _splits(files, source)
-    who = _read_annotators(source)
+    who = read_annotators(source)
     step = max(1, PART_ROWS // scheme.size)
     for start in range(0, len(files), step):
         some = files[start : start + step]
         points, images = [], []
         for file in some:
             points.append(_parse(source.text(file, LABEL_BYTES), file))
-            if len(points[-1]) != scheme.size:
-                raise SchemeError(f"{file}: {len(points[-1])} points, but scheme {scheme.name} has {scheme.size}")
+            chosen(scheme, len(points[-1]), str(file))
             images.append(_image_of(file, beside, source, with_images))
         table = _table(np.concatenate(points), images, splits[start : start + step])
         if who is not None:
-            table["annotator"] = _annotators_of(images, who, source).repeat(scheme.size)
+            table["annotator"] = annotators_of(images, who, source).repeat(scheme.size)
         yield Part(table, np.repeat(np.array([source.name(file) for file in some], dtype=object), scheme.size))
 
 
-def _label_files(source: Source) -> tuple[list[Path], dict[Path, list[Path]]]:
+def _label_files(source: Source) -> tuple[list[Path], Beside]:
     """All `.pts` files in order, and the images of each name without its ending."""
     if not source.path.is_dir():
         raise DataError(f"{source.path}: no such folder; {_FOLDER}")
     files: list[Path] = []
-    beside: dict[Path, list[Path]] = {}
+    beside: Beside = {}
     for file in source.files(".pts", *SUFFIXES):
         if file.suffix.lower() == ".pts":
             files.append(file)
@@ -131,7 +133,7 @@ def _label_files(source: Source) -> tuple[list[Path], dict[Path, list[Path]]]:
     return files, beside
 
 
-def _image_of(file: Path, beside: dict[Path, list[Path]], source: Source, with_images: bool) -> str:
+def _image_of(file: Path, beside: Beside, source: Source, with_images: bool) -> str:
     there = beside.get(file.with_suffix(""), [])
     if len(there) > 1:
         raise DataError(f"{file}: two images have its name, {there[0].name} and {there[1].name}; keep one of them")
@@ -170,31 +172,6 @@ def _split_in(name: str) -> str | None:
     return next((part for part in PurePosixPath(name).parts[:-1] if part in SPLITS), None)
 
 
-def _read_annotators(source: Source) -> dict[str, str | None] | None:
-    """Annotator by image; by its name without an ending as well, for labels without images."""
-    path = source.path / ANNOTATORS
-    if not os.path.lexists(path):
-        return None
-    source.check(path)
-    try:
-        rows = [row for row in csv.reader(io.StringIO(source.text(path, LIST_BYTES), newline="")) if row]
-    except csv.Error as cause:
-        raise FormatError(f"{path}: not a CSV file with the header image,annotator") from cause
-    if not rows or rows[0] != ["image", "annotator"]:
-        found = ",".join(rows[0]) if rows else "nothing"
-        raise FormatError(f"{path}: the header must be image,annotator, not {found:.60}")
-    if bad := [row for row in rows if len(row) != 2]:
-        raise FormatError(f"{path}: want an image and its annotator, not {','.join(bad[0])!r:.60}")
-    listed = {image: annotator or None for image, annotator in rows[1:]}
-    return {_stem(image): annotator for image, annotator in listed.items()} | listed
-
-
-def _annotators_of(images: list[str], who: dict[str, str | None], source: Source) -> NDArray[np.object_]:
-    if unknown := [image for image in images if image not in who]:
-        raise DataError(f"{source.path / ANNOTATORS}: no line for {unknown[0]}; list every image, or remove the file")
-    return np.array([who[image] for image in images], dtype=object)
-
-
 def _write(annotations: AnnotationSet, points: Points, target: Path) -> Sequence[Loss]:
     """Write one `.pts` an image into a new folder.
 
@@ -206,7 +183,7 @@ def _write(annotations: AnnotationSet, points: Points, target: Path) -> Sequence
     instances = annotations.instances
     several = instances.duplicated("image", keep=False)
     keys = zip(instances["image"], instances["instance"], several, strict=True)
-    names = [f"{_stem(image)}_{instance}" if is_several else _stem(image) for image, instance, is_several in keys]
+    names = [f"{stem(image)}_{instance}" if is_several else stem(image) for image, instance, is_several in keys]
     if len(set(names)) < len(names):
         raise DataError(f"{target}: two images would get the same .pts file; use format csv")
     with replacing(target) as temporary:
@@ -217,21 +194,14 @@ def _write(annotations: AnnotationSet, points: Points, target: Path) -> Sequence
             # A 64th of a pixel is .015625.
             _write_file(file, [" ".join(text_of(number, decimals=6) for number in point) for point in numbers.tolist()])
         if "annotator" in instances and instances["annotator"].notna().any():
-            endings = [image.removeprefix(_stem(image)) for image in instances["image"]]
+            endings = [image.removeprefix(stem(image)) for image in instances["image"]]
             images = [name + ending for name, ending in zip(names, endings, strict=True)]
-            _write_annotators(temporary / ANNOTATORS, images, instances["annotator"])
+            write_annotators(temporary / ANNOTATORS, images, instances["annotator"])
     losses = Losses()
     for name, split in zip(names, instances["split"], strict=True):
         if split != (_split_in(name) or "train"):
             losses.add(Trait.SPLIT, 1, f"{name}.pts lies in no folder {split}")
     return list(losses)
-
-
-def _write_annotators(path: Path, images: list[str], annotators: pd.Series[str]) -> None:
-    with path.open("w", newline="", encoding="utf-8") as file:
-        writer = csv.writer(file, lineterminator="\n")
-        writer.writerow(("image", "annotator"))
-        writer.writerows(zip(images, annotators.fillna(""), strict=True))
 
 
 def _write_file(path: Path, points: list[str]) -> None:
@@ -244,25 +214,25 @@ def _check_new(target: Path) -> None:
         raise DataError(f"{target}: is there already and not empty; name a new folder, so that no label is lost")
 
 
-def _stem(image: str) -> str:
-    """An image's name without its ending; of labels alone, images have none."""
-    path = PurePosixPath(image)
-    return str(path.with_suffix("")) if path.suffix.lower() in SUFFIXES else image
-
-
 def _write_back(source: Source, changes: Changes, target: Path) -> None:
     """Write the `.pts` files, and the list of annotators, into a new folder."""
     _check_new(target)
-    rows = {_stem(image): row for (image, instance), row in changes.keys.items() if instance == 0}
-    files, _ = _label_files(source)
+    rows = {image: row for (image, instance), row in changes.keys.items() if instance == 0}
+    stems = {stem(image): row for image, row in rows.items()}
+    files, beside = _label_files(source)
     if os.path.lexists(source.path / ANNOTATORS):
         files.append(source.path / ANNOTATORS)
     with replacing(target) as temporary:
         temporary.mkdir()
         for file in files:
             data, name = source.data(file, LIST_BYTES), source.name(file)
-            row = rows.get(name[: -len(file.suffix)])
-            if row is not None and file.suffix.lower() == ".pts":
+            is_list = file.suffix.lower() != ".pts"
+            row = (
+                None
+                if is_list
+                else rows.get(_image_of(file, beside, source, False), stems.get(name[: -len(file.suffix)]))
+            )
+            if row is not None:
                 data = _changed(data, source.text(file, LABEL_BYTES), changes, row, file)
             (temporary / name).parent.mkdir(parents=True, exist_ok=True)
             (temporary / name).write_bytes(data)
@@ -273,8 +243,7 @@ def _changed(data: bytes, text: str, changes: Changes, row: int, file: Path) -> 
     """The bytes of one file with new numbers in place of the old ones."""
     points, whole = _parse(text, file), _WHOLE.fullmatch(text)
     assert whole is not None
-    if len(points) != changes.scheme.size:
-        raise SchemeError(f"{file}: {len(points)} points, but scheme {changes.scheme.name} has {changes.scheme.size}")
+    chosen(changes.scheme, len(points), str(file))
     words = list(re.compile(r"\S+").finditer(text, *whole.span(2)))
     pieces, end = [], 0
     for landmark, (x, y) in enumerate(points.tolist()):
@@ -293,6 +262,7 @@ PTS = Format(
     name="pts",
     origin=ORIGIN,
     carries=frozenset({Trait.SPLIT, Trait.ANNOTATOR, Trait.SUBPIXEL}),
+    apart=False,
     sniff=_sniff,
     read=_read,
     write=_write,

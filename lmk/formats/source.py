@@ -15,7 +15,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO, TextIO
 
-from lmk.errors import DataError, FormatError, LmkError
+from lmk.errors import DataError, FormatError, ImageError, LmkError
+from lmk.image_header import size_of
+from lmk.limits import IMAGE_BYTES
 from lmk.names import Folder, Links
 from lmk.reading import opened, read_bytes
 
@@ -30,6 +32,12 @@ class Source:
 
     path: Path
     links: Links = "refuse"  # that lead out of the folder
+    images: Path | None = None  # the folder that images' names start from, where it is not the labels'
+
+    @property
+    def image_folder(self) -> Path:
+        """The folder that images' names start from."""
+        return Folder(self.path, self.links, self.images).root.path
 
     def files(self, *endings: str) -> list[Path]:
         """Files below the folder that end so, in any case, in one order on every machine.
@@ -71,6 +79,11 @@ class Source:
         if _UNPRINTABLE.search(name):
             raise DataError(f"{self.path}: the file {name!r} has characters in its name that are no text; rename it")
         return name
+
+    def image_size(self, name: str) -> tuple[int, int]:
+        """Width and height of an image, by its name."""
+        file = Folder(self.path, self.links, self.images).root.file(name)
+        return size_of(read_bytes(file, IMAGE_BYTES, ImageError, "no such image; the labels name it"), file)
 
     def data(self, file: Path, limit: int) -> bytes:
         """All bytes of a file of at most `limit` bytes."""

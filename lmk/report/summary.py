@@ -43,7 +43,7 @@ class Summary:
     places: int  # … in so many places: points of an instance that went wrong together are one
     gates: tuple[Verdict, ...]
     stopped: str | None  # why the last iteration repeats an earlier one
-    form: str  # format in which the labels can go back to where they came from
+    form: str | None  # format in which the labels can go back to where they came from
 
     @property
     def moved(self) -> int:
@@ -58,14 +58,13 @@ class Summary:
         return [gate for gate in self.gates if gate.broken]
 
 
-def summarise(paths: Workspace, names: Sequence[str], found: Audit, form: str) -> Summary:
+def summarise(paths: Workspace, names: Sequence[str], found: Audit) -> Summary:
     """The summary of a folder.
 
     Args:
         paths: the folder.
         names: of its iterations, the human labels first.
         found: its audit, gates included.
-        form: the format that the labels came in.
     """
     with asking(paths, names) as questions:
         doubtful = suspects(questions, names[-1])
@@ -79,7 +78,7 @@ def summarise(paths: Workspace, names: Sequence[str], found: Audit, form: str) -
         len(doubtful),
         found.gates or (),
         last.stopped,
-        form,
+        read_header(paths.annotations(names[0]))[2].get("format"),
     )
 
 

@@ -14,7 +14,8 @@ from typing import Any
 import cv2
 
 from lmk.errors import LmkError, UnknownName
-from lmk.formats.pts import ANNOTATORS, write_pts
+from lmk.formats.annotators import ANNOTATORS
+from lmk.formats.pts import write_pts
 from lmk.scheme import LandmarkScheme, load_scheme
 from lmk.store import replacing
 from lmk.synth.noise import NOISES, Annotation, annotate

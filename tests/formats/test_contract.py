@@ -18,7 +18,7 @@ from lmk.annotations import make_set
 from lmk.errors import DataError, FormatError, UnknownName
 from lmk.formats.base import Losses, Trait
 from lmk.formats.exchange import format_named, read, said_by, write, write_back
-from lmk.formats.pixels import OFFSETS
+from lmk.formats.pixels import IN_WORDS, SIZED
 from lmk.formats.source import head
 from lmk.registry import FORMATS
 from lmk.scheme import parse_scheme
@@ -36,7 +36,8 @@ INSTANCE_TRAITS = {"split": Trait.SPLIT, "annotator": Trait.ANNOTATOR, "source":
 @pytest.mark.parametrize("name", FORMATS)
 def test_a_format_is_called_as_its_line_in_the_registry_says(name):
     assert ALL[name].name == name
-    assert ALL[name].origin in OFFSETS
+    assert ALL[name].origin in IN_WORDS
+    assert ALL[name].sized or ALL[name].origin not in SIZED
     assert ALL[name].read or ALL[name].write
     assert FORMATS[name].says
 

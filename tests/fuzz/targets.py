@@ -254,7 +254,7 @@ def _read_history(folder: Path) -> None:
     found = audited(paths, list(paths.files()), {"far": "percent > 25", "mean": "avg(drift) > 3"}, "landmark")
     format_audit(found)
     format_log(log_rows(paths))
-    in_words(summarise(paths, list(paths.files()), found, "pts"))
+    in_words(summarise(paths, list(paths.files()), found))
     with asking(paths) as questions:
         format_suspects(suspects(questions, "i01"))
     write_annotations(ledger.accepted(read_annotations(paths.annotations("i01")), paths.decisions), paths.labels)
@@ -287,7 +287,7 @@ def _read_results(folder: Path) -> tuple[Audit, Metrics]:
     found, metrics = read_audit(paths.audit), read_metrics(paths.metrics)
     format_audit(found)
     format_metrics(metrics)
-    in_words(summarise(paths, ["i00", "i01"], found, "pts"))
+    in_words(summarise(paths, ["i00", "i01"], found))
     return found, metrics
 
 

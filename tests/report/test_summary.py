@@ -159,7 +159,7 @@ def folder(tmp_path):
 )
 def test_a_folder_is_summarised_and_every_command_works_as_printed(folder, gates, capsys):
     found = audited(folder, ["i00", "i01"], gates)
-    one = summarise(folder, ["i00", "i01"], found, "pts")
+    one = summarise(folder, ["i00", "i01"], found)
 
     assert (one.moved, one.suspected, one.places, one.stopped) == (136, 2, 1, None)
     assert f"136 of 136 points moved; the distance is {SHIFT:.2f} px on average" in in_words(one)
