@@ -10,11 +10,11 @@ from collections.abc import Sequence
 import click
 
 from lmk import __version__
-from lmk.cli import cleaning, data, history, shell
+from lmk.cli import cleaning, data, deciding, history, shell
 
 SECTIONS = {
     "Clean a dataset": cleaning.COMMANDS,
-    "Look into it, and decide": history.COMMANDS,
+    "Look into it, and decide": (*history.COMMANDS, *deciding.COMMANDS),
     "Bring labels in and out": data.COMMANDS,
     "Your shell": shell.COMMANDS,
 }

@@ -1,4 +1,4 @@
-"""Commands that look into what a cleaning left, and decide on it: log, audit, query, suspects, accept, labels."""
+"""Commands that look into what a cleaning left: log, diff, audit, query, suspects, ambiguity."""
 
 from __future__ import annotations
 
@@ -9,17 +9,9 @@ from pathlib import Path
 
 import click
 
-from lmk.cli.options import a_set, as_json, command, folder, load, output, parameters
+from lmk.cli.options import a_set, as_json, command, folder, iteration, load, output, parameters, seconds
 
 READS = "Leaves everything as it is."
-seconds = click.option(
-    "--seconds",
-    type=click.IntRange(1, 86400),
-    default=60,
-    metavar="N",
-    help="How long the question may take. Default: 60.",
-)
-iteration = click.option("--iteration", metavar="iNN", help="Whose labels it is about. Default: the last.")
 
 
 @command(leaves=READS, examples=["log cleaned"])
@@ -193,79 +185,4 @@ def ambiguity(folder: Path, iteration: str | None, as_json: bool, output: Path |
     print(json.dumps(content, indent=2) if as_json else format_ambiguity(found))
 
 
-def _decision(action: str, more: str, example: str, what: str) -> click.Command:
-    """The two commands that decide on points differ in what holds afterwards."""
-
-    def decide(
-        folder: Path,
-        where: str,
-        iteration: str | None,
-        reason: str | None,
-        by: str | None,
-        dry_run: bool,
-        seconds: int,
-    ) -> None:
-        from lmk.history.decisions import Wish, decide, format_decided
-        from lmk.workspace import Workspace
-
-        rows, file = decide(Workspace(folder), Wish(action, where, iteration, by, reason, seconds), dry_run)
-        print(format_decided(rows, action, file))
-
-    decide.__doc__ = f"{what}\n\n{more} Columns for --where are those of `points` in docs/audit.md."
-    declared = [
-        folder,
-        click.option("--where", required=True, metavar="SQL", help="Which points, as in 'across > 8'."),
-        iteration,
-        click.option("--reason", metavar="TEXT", help="Kept with the decision."),
-        click.option("--by", metavar="NAME", help="Who decides. Default: who is logged in."),
-        click.option("--dry-run", is_flag=True, help="Only say which points it would be."),
-        seconds,
-    ]
-    for option in reversed(declared):
-        decide = option(decide)
-    leaves = (
-        "Leaves a small file in DIR/decisions; none there is ever changed. To take a decision back, decide again. "
-        "`lmk labels` writes the labels with the decisions in place."
-    )
-    return command(leaves, [example], name=action)(decide)
-
-
-accept = _decision(
-    "accept",
-    "Accepted points stay where they are now, and later iterations take them as certain.",
-    "accept cleaned --where \"image = 'a.jpg' AND landmark = 30\"",
-    "Accept what an iteration says of points, whatever later ones say.",
-)
-revert = _decision(
-    "revert",
-    "They are the human's again, to the last bit, and later iterations take them as certain.",
-    "revert cleaned --where \"contour = 'jaw' AND abs(across) > 6\" --reason beards",
-    "Take points back to the human label, whatever later iterations say.",
-)
-
-
-@command(
-    leaves="Leaves SET.parquet; the iterations stay as they are.",
-    examples=["labels cleaned -o labels.parquet"],
-)
-@folder
-@output("SET.parquet", "The new annotation set.")
-def labels(folder: Path, output: Path) -> None:
-    """Write the labels that hold.
-
-    The last iteration's, but for points that somebody has decided on with `lmk accept` or `lmk revert`.
-    """
-    from lmk.history.ledger import accepted
-    from lmk.store import making, read_annotations, write_annotations
-    from lmk.workspace import Workspace
-
-    paths = Workspace(folder)
-    last = list(paths.files().values())[-1]
-    paths.refuse_among_iterations(output)
-    with making(output):
-        held = accepted(read_annotations(last), paths.decisions)
-        write_annotations(held, output)
-    print(f"{output}: {last.stem}, {held.provenance['decided']} points as they were decided")
-
-
-COMMANDS = (log, diff, audit, query, suspects, ambiguity, accept, revert, labels)
+COMMANDS = (log, diff, audit, query, suspects, ambiguity)

@@ -124,6 +124,14 @@ parameters = together(
 images = click.option(
     "--images", type=PATH, required=True, metavar="DIR", help="Folder that the image paths of the set start from."
 )
+seconds = click.option(
+    "--seconds",
+    type=click.IntRange(1, 86400),
+    default=60,
+    metavar="N",
+    help="How long the question may take. Default: 60.",
+)
+iteration = click.option("--iteration", metavar="iNN", help="Whose labels it is about. Default: the last.")
 as_json = click.option("--json", "as_json", is_flag=True, help="Print JSON, for programs.")
 
 

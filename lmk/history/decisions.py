@@ -14,6 +14,7 @@ from lmk.history.sql import SECONDS, asking, condition
 from lmk.workspace import Workspace
 
 SHOWN = 5  # points that are named
+DONE = {"accept": "accepted", "revert": "reverted", "move": "moved", "occlude": "called occluded", "remove": "removed"}
 
 
 @dataclass(frozen=True)
@@ -39,18 +40,22 @@ def decide(paths: Workspace, wish: Wish, dry_run: bool = False) -> tuple[pd.Data
     iteration = wish.iteration or names[-1]
     if iteration not in names:
         raise UnknownName("iteration", iteration, names)
-    place = ("x", "y") if action == "accept" else ("human_x", "human_y")
+    taken = ("x", "y", "visibility") if action == "accept" else ("human_x", "human_y", "human_visibility")
     with asking(paths, seconds=wish.seconds) as questions:
         rows = questions.ask(
             f"""
-            SELECT image, instance, landmark, to_x AS x, to_y AS y, name, drift
-            FROM (
-                SELECT *, {place[0]} AS to_x, {place[1]} AS to_y, {condition(where)} AS met
-                FROM points WHERE iteration = ? AND human_x IS NOT NULL
+            WITH chosen AS (
+                SELECT * FROM (SELECT *, {condition(where)} AS met FROM points WHERE iteration = ?)
+                WHERE met AND human_x IS NOT NULL
+            ),
+            human AS (
+                SELECT image, instance, landmark, visibility AS human_visibility FROM points WHERE iteration = ?
             )
-            WHERE met ORDER BY drift DESC, image, instance, landmark
+            SELECT image, instance, landmark, {taken[0]} AS x, {taken[1]} AS y, {taken[2]} AS visibility, name, drift
+            FROM chosen JOIN human USING (image, instance, landmark)
+            WHERE {taken[0]} IS NOT NULL ORDER BY drift DESC, image, instance, landmark
             """,
-            [iteration],
+            [iteration, names[0]],
             f"--where {where}",
         )
     if not len(rows):
@@ -58,11 +63,12 @@ def decide(paths: Workspace, wish: Wish, dry_run: bool = False) -> tuple[pd.Data
     rows = rows.assign(action=action, iteration=iteration)
     if dry_run:
         return rows, None
-    rows = rows.assign(decided_by=wish.by or _logged_in(), why=wish.reason)
+    rows = rows.assign(decided_by=wish.by or logged_in(), why=wish.reason)
     return rows, ledger.record(paths.decisions, iteration, rows)
 
 
-def _logged_in() -> str:
+def logged_in() -> str:
+    """Who is logged in."""
     try:
         return getpass.getuser()
     except (KeyError, OSError) as cause:  # a user without a name, as in containers
@@ -71,7 +77,7 @@ def _logged_in() -> str:
 
 def format_decided(rows: pd.DataFrame, action: str, file: Path | None) -> str:
     """What was decided, for a terminal."""
-    done = {"accept": "accepted", "revert": "reverted"}[action]
+    done = DONE[action]
     head = f"{len(rows)} points of {rows['image'].nunique()} images in {rows['iteration'].iloc[0]}"
     lines = [f"{head} {f'would be {done}; nothing was written' if file is None else f'{done}: {file}'}"]
     shown = rows.head(SHOWN)

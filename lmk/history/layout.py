@@ -52,6 +52,7 @@ DECISIONS: dict[str, str] = {
     "action": "VARCHAR",
     "x": "DOUBLE",
     "y": "DOUBLE",
+    "visibility": "UTINYINT",
     "decided_by": "VARCHAR",
     "why": "VARCHAR",
 }
@@ -84,7 +85,8 @@ WITH standing AS (
     QUALIFY row_number() OVER (PARTITION BY image, instance, landmark ORDER BY number DESC, iteration DESC) = 1
 )
 SELECT image, instance, landmark, name, contour, "split", p.human_x, p.human_y,
-       coalesce(d.x, p.x) AS x, coalesce(d.y, p.y) AS y,
+       CASE WHEN d.action = 'remove' THEN NULL ELSE coalesce(d.x, p.x) END AS x,
+       CASE WHEN d.action = 'remove' THEN NULL ELSE coalesce(d.y, p.y) END AS y,
        coalesce(d.action, CASE WHEN p.searched THEN 'refined' ELSE 'human' END) AS rule,
        coalesce(d.iteration, p.iteration) AS iteration, d.decided_by, d.why
 FROM points AS p LEFT JOIN standing AS d USING (image, instance, landmark)

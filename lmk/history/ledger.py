@@ -1,9 +1,10 @@
 """The ledger: what people have decided about points, and the labels that come of it.
 
-A decision accepts what an iteration says of a point, or goes back to the human label, and stays, whatever later
-iterations say.  Each command's decisions are one small Parquet file in the folder of the iteration that was judged,
-`decisions/iNN/`, written once, under a number of its own; where two of them speak of the same point, the later counts.
-So two people can decide at the same time, a kill leaves a file or none, and to take a decision back is to decide again.
+A decision accepts what an iteration says of a point, goes back to the human label, moves the point elsewhere, calls it
+occluded, or removes it, and stays, whatever later iterations say.  Each command's decisions are one small Parquet file
+in the folder of the iteration that was judged, `decisions/iNN/`, written once, under a number of its own; where two of
+them speak of the same point, the later counts.  So two people can decide at the same time, a kill leaves a file or
+none, and to take a decision back is to decide again.
 Nothing that an iteration wrote is ever changed.
 """
 
@@ -27,7 +28,7 @@ from lmk.limits import SET_BYTES
 from lmk.reading import check_file, whole
 from lmk.store import digest_of, room_beside
 
-ACTIONS = ("accept", "revert")
+ACTIONS = ("accept", "revert", "move", "occlude", "remove")
 SCHEMA = pa.schema(
     [
         ("image", pa.string()),
@@ -36,6 +37,7 @@ SCHEMA = pa.schema(
         ("action", pa.string()),
         ("x", pa.float64()),  # where the point is to be; as it stood when it was decided
         ("y", pa.float64()),
+        ("visibility", pa.uint8()),  # that the point is to have; null leaves it as it is
         ("decided_by", pa.string()),
         ("why", pa.string()),
     ]
@@ -94,7 +96,10 @@ def _read(paths: Iterable[Path]) -> pd.DataFrame:
     for path in paths:
         check_file(path, SET_BYTES)
         with whole(path, "not a file of decisions"), pq.ParquetFile(path) as file:
-            found = file.read().select(SCHEMA.names).cast(SCHEMA)
+            found = file.read()
+            if "visibility" not in found.column_names:  # written before there was one
+                found = found.append_column("visibility", pa.nulls(len(found), pa.uint8()))
+            found = found.select(SCHEMA.names).cast(SCHEMA)
             table = found.to_pandas()
             if any(found[name].null_count for name in _NEEDED):
                 raise FormatError(f"{path}: not a file of decisions: {', '.join(_NEEDED)} are there for each")
@@ -102,6 +107,8 @@ def _read(paths: Iterable[Path]) -> pd.DataFrame:
                 raise FormatError(
                     f"{path}: not a file of decisions: each is {' or '.join(ACTIONS)}, and has a position"
                 )
+            if not table["visibility"].dropna().le(2).all():
+                raise FormatError(f"{path}: not a file of decisions: visibility is 0, 1 or 2")
         tables.append(table.assign(iteration=path.parent.name, number=_number(path)))
     return pd.concat(tables, ignore_index=True) if tables else nothing()
 
@@ -119,7 +126,7 @@ def standing(decided: pd.DataFrame) -> pd.DataFrame:
 
 
 def with_decisions(annotations: AnnotationSet, decided: pd.DataFrame) -> tuple[AnnotationSet, NDArray[np.bool_]]:
-    """The set with every decided point where it was decided to be, and (N, K) which points those are."""
+    """The set with every decided point as it was decided to be, and (N, K) which of them there are then."""
     places = np.zeros(annotations.shape, bool)
     if not len(decided):
         return annotations, places
@@ -130,14 +137,16 @@ def with_decisions(annotations: AnnotationSet, decided: pd.DataFrame) -> tuple[A
     )
     rows, landmarks = known.get_indexer(wanted), last["landmark"].to_numpy(np.int64)
     there = (rows >= 0) & (landmarks >= 0) & (landmarks < annotations.landmarks)
-    there[there] &= annotations.labelled[rows[there], landmarks[there]]
+    visibility = annotations.column("visibility").copy()
+    asked = last["visibility"].to_numpy(np.float64, na_value=np.nan)[there]
     index = rows[there], landmarks[there]
-    places[index] = True
-    moved = {}
+    visibility[index] = np.where(np.isnan(asked), visibility[index], asked).astype(visibility.dtype)
+    places[index] = visibility[index] > 0
+    decided_to = {}
     for name in ("x", "y"):
-        moved[name] = annotations.column(name).astype(np.float64)
-        moved[name][index] = last[name].to_numpy()[there]
-    return annotations.with_columns(**moved), places
+        decided_to[name] = annotations.column(name).astype(np.float64)
+        decided_to[name][index] = np.where(places[index], last[name].to_numpy()[there], np.nan)
+    return annotations.with_columns(**decided_to, visibility=visibility), places
 
 
 def accepted(last: AnnotationSet, decisions: Path) -> AnnotationSet:

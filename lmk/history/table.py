@@ -39,7 +39,7 @@ from lmk.store import columns_of, digest_of, read_header, read_parts
 
 ROWS = 1 << 16  # of each set that are in memory at once
 SHAPES = 4000  # instances that the space of shapes is made of; more would say the same
-LAYOUT = 8  # of the table; raise it where a formula changes, and old tables are made anew
+LAYOUT = 9  # of the table; raise it where a formula changes, and old tables are made anew
 AHEAD = 2  # tables that wait to be written
 # What DuckDB raises where it cannot write: at once, when a transaction ends, or when the file is brought up to date.
 _NO_ROOM = (

@@ -34,7 +34,13 @@ EVIDENCE: dict[str, float] = {
     "peak": 1.5, "suspicion": 1.0, "at_edge": 1.0, "reason": 254.0, "spread": 32.0, "error_before": 32.0,
     "error_after": 32.0, "prior_cost": 0.0, "chi2_observed": 0.0, "chi2": 0.0,
 }  # fmt: skip
-_DECIDED = {"accept": "accepted", "revert": "taken back to the human label"}
+_DECIDED = {
+    "accept": "accepted",
+    "revert": "taken back to the human label",
+    "move": "moved",
+    "occlude": "called occluded",
+    "remove": "removed",
+}
 _LENGTHS = ("spread", "error_before", "error_after")  # in pixels of the crop
 
 
@@ -123,7 +129,7 @@ def _rows(questions: Questions, chosen: pd.DataFrame) -> pd.DataFrame:
         )
         SELECT place, image, instance, landmark, p.iteration, p.x, p.y, p.human_x, p.human_y, box,
                p."split", annotator, source,
-               {wanted}, CASE WHEN rule IN ('accept', 'revert') THEN rule END AS decided, l.decided_by, l.why
+               {wanted}, CASE WHEN rule NOT IN ('refined', 'human') THEN rule END AS decided, l.decided_by, l.why
         FROM points AS p JOIN chosen USING (image, instance)
         JOIN labels AS l USING (image, instance, landmark)
         ORDER BY place, p.iteration, landmark

@@ -26,13 +26,17 @@ NAMES = ["a.jpg", "b.jpg", "c.jpg"]
 def rows(annotations, action="accept", landmarks=range(SCHEME.size), images=NAMES):
     table = annotations.frame
     chosen = table[table["landmark"].isin(list(landmarks)) & table["image"].isin(list(images))]
-    return chosen[["image", "instance", "landmark", "x", "y"]].assign(action=action, decided_by="me", why=None)
+    return chosen[["image", "instance", "landmark", "x", "y", "visibility"]].assign(
+        action=action, decided_by="me", why=None
+    )
 
 
 @given(
     steps=st.lists(
         st.tuples(
-            st.sampled_from(ledger.ACTIONS), st.integers(0, 3), st.sets(st.integers(0, SCHEME.size - 1), min_size=1)
+            st.sampled_from(["accept", "revert"]),
+            st.integers(0, 3),
+            st.sets(st.integers(0, SCHEME.size - 1), min_size=1),
         ),
         max_size=8,
     )
@@ -137,16 +141,17 @@ def test_the_later_decision_counts_whatever_folder_it_is_in(tmp_path):
     assert places.all()
 
 
-def test_a_point_that_is_not_labelled_stays_so(tmp_path):
+@pytest.mark.parametrize("visibility", [2, None])
+def test_a_point_that_is_not_labelled_stays_so_unless_the_decision_says_what_it_is(tmp_path, visibility):
     points = scattered(3, 0)
     full = make(NAMES, points)
     points[1, 4] = np.nan
-    ledger.record(tmp_path, "i01", rows(full))
+    ledger.record(tmp_path, "i01", rows(full).assign(visibility=visibility))
 
     labels, places = ledger.with_decisions(make(NAMES, points), ledger.read(tmp_path))
 
-    assert np.isnan(labels.points[1, 4]).all()
-    assert not places[1, 4]
+    assert np.isnan(labels.points[1, 4]).all() == (visibility is None)
+    assert places[1, 4] == (visibility is not None)
 
 
 def test_decisions_on_images_that_are_gone_are_kept_and_change_nothing(tmp_path):

@@ -1,0 +1,116 @@
+"""What people corrected in another tool, as decisions.
+
+`lmk export DIR` hands out the labels that hold; what comes back is compared with them, point by point.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from lmk.annotations import UNIT, AnnotationSet, make_set
+from lmk.errors import DataError
+from lmk.formats.base import Format
+from lmk.formats.exchange import read
+from lmk.history import ledger
+from lmk.store import read_annotations
+from lmk.workspace import Workspace
+
+SAME = 2 * UNIT  # pixels; tools round what they keep, and nobody means so small a move
+_GONE, _OCCLUDED = 0, 1  # visibilities
+
+
+@dataclass(frozen=True)
+class Review:
+    """What came back."""
+
+    rows: pd.DataFrame  # a row a decision, as the ledger keeps them, with name and how far the point was moved
+    unchanged: int  # points that came back as they were handed out
+    absent: int  # instances of the set that did not come back
+    iteration: str  # that they were handed out from
+    file: Path | None = None  # that keeps the decisions
+
+
+def review(paths: Workspace, form: Format, source: Path, by: str, reason: str | None, dry_run: bool = False) -> Review:
+    """Compare a file that somebody corrected with the labels that hold, and record what they decided.
+
+    Args:
+        paths: the folder whose labels were handed out.
+        form: of the file.
+        source: the file.
+        by: who corrected it.
+        reason: kept with every decision.
+        dry_run: whether to record nothing.
+    """
+    files = paths.files()
+    iteration = list(files)[-1]
+    held = ledger.accepted(read_annotations(files[iteration]), paths.decisions)
+    human = read_annotations(next(iter(files.values())))
+    reading = read(form, source, held.scheme, with_images=False)
+    back = make_set((part.table for part in reading.parts), held.scheme, {}, where=str(source))
+    rows = _rows_of(back, held, str(source))
+    found = _compared(back, held, human, rows)
+    decided = found[found["action"] != ""].drop(columns="instance_row")
+    decided = decided.assign(decided_by=by, why=reason)
+    unchanged = int(((found["action"] == "") & (found["visibility"] > 0)).sum())
+    file = ledger.record(paths.decisions, iteration, decided) if len(decided) and not dry_run else None
+    return Review(decided, unchanged, len(held.instances) - len(rows), iteration, file)
+
+
+def _rows_of(back: AnnotationSet, held: AnnotationSet, where: str) -> NDArray[np.int64]:
+    """The row of the held set for each instance that came back."""
+    known = {key: row for row, key in enumerate(zip(held.instances["image"], held.instances["instance"], strict=True))}
+    keys = list(zip(back.instances["image"], back.instances["instance"], strict=True))
+    if unknown := [image for image, instance in keys if (image, instance) not in known]:
+        raise DataError(
+            f"{where}: {unknown[0]} is not in the set that was handed out; export it again, and correct that"
+        )
+    return np.array([known[key] for key in keys], np.int64)
+
+
+def _compared(back: AnnotationSet, held: AnnotationSet, human: AnnotationSet, rows: NDArray[np.int64]) -> pd.DataFrame:
+    """A row a point: what was done to it, "" for nothing."""
+    was, now = held.column("visibility")[rows].astype(int), back.column("visibility").astype(int)
+    apart = np.linalg.norm(back.points - held.points[rows], axis=-1)
+    action = np.full(now.shape, "", object)
+    action[np.nan_to_num(apart, nan=np.inf) > SAME] = "move"
+    action[(now == _OCCLUDED) & (was != _OCCLUDED)] = "occlude"
+    action[now == _GONE] = "remove"
+    action[(was == _GONE) & (now == _GONE)] = ""
+    # A removed point keeps a position in the ledger, so that nobody has to guess where it was.
+    known = np.where(np.isfinite(held.points[rows]), held.points[rows], human.points[rows])
+    places = np.where((now == _GONE)[..., None], known, back.points)
+    count = back.landmarks
+    return pd.DataFrame(
+        {
+            "image": back.instances["image"].repeat(count).to_numpy(),
+            "instance": back.instances["instance"].repeat(count).to_numpy(),
+            "instance_row": rows.repeat(count),
+            "landmark": np.tile(np.arange(count), len(rows)),
+            "name": np.tile(np.array(held.scheme.names, object), len(rows)),
+            "action": action.ravel(),
+            "x": places[..., 0].ravel(),
+            "y": places[..., 1].ravel(),
+            "visibility": now.ravel(),
+            "drift": np.nan_to_num(apart).ravel(),
+        }
+    )
+
+
+def in_words(found: Review) -> str:
+    """What came back, for a terminal."""
+    counts = found.rows["action"].value_counts()
+    said = [f"{counts[action]} {words}" for action, words in _DONE.items() if action in counts]
+    lines = [f"{', '.join(said) or 'nothing was changed'}; {found.unchanged} points came back as they were"]
+    if found.absent:
+        lines.append(f"{found.absent} instances of the set did not come back")
+    if found.file is None:
+        return "\n".join([*lines, "nothing was written"])
+    return "\n".join([*lines, f"kept in {found.file}; `lmk labels` writes the labels with the decisions in place"])
+
+
+_DONE = {"move": "points moved", "occlude": "called occluded", "remove": "removed"}

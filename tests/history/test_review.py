@@ -1,0 +1,114 @@
+"""Corrections from another tool: exactly what was changed there is decided here."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from lmk.errors import DataError
+from lmk.formats.exchange import format_named, write
+from lmk.history import ledger
+from lmk.history.review import in_words, review
+from lmk.store import read_annotations
+from tests.history.sets import SCHEME, folder, make, scattered
+
+NAMES = ["a.jpg", "b.jpg", "c.jpg"]
+CSV = format_named("csv")
+
+
+@pytest.fixture
+def cleaned(tmp_path):
+    human = scattered(3, 0)
+    return folder(tmp_path, make(NAMES, human), make(NAMES, np.round((human + 2) * 64) / 64))
+
+
+def handed_out(paths, target):
+    """What a person gets."""
+    held = ledger.accepted(read_annotations(paths.annotations("i01")), paths.decisions)
+    write(CSV, held, target)
+    return held
+
+
+def corrected(file, changes):
+    """The file, with other x, y and visibility of some points (image, landmark)."""
+    head, *lines = file.read_text().splitlines()
+    for number, line in enumerate(lines):
+        image, instance, landmark, x, y, visibility, *rest = line.split(",")
+        if (image, int(landmark)) in changes:
+            x, y, visibility = changes[image, int(landmark)](float(x), float(y), visibility)
+        lines[number] = ",".join([image, instance, landmark, str(x), str(y), str(visibility), *rest])
+    file.write_text("\n".join([head, *lines]) + "\n")
+
+
+def test_what_somebody_moved_hid_and_removed_is_decided_and_nothing_else(cleaned, tmp_path):
+    held = handed_out(cleaned, tmp_path / "out.csv")
+    corrected(
+        tmp_path / "out.csv",
+        {
+            ("a.jpg", 2): lambda x, y, v: (x + 5, y, v),
+            ("b.jpg", 0): lambda x, y, v: (x, y, 1),
+            ("b.jpg", 7): lambda x, y, v: (x + 1, y - 1, 1),
+            ("c.jpg", 4): lambda x, y, v: ("", "", 0),
+            ("c.jpg", 5): lambda x, y, v: (x + 0.02, y, v),  # a tool's rounding
+        },
+    )
+
+    found = review(cleaned, CSV, tmp_path / "out.csv", by="anna", reason="checked")
+
+    decided = found.rows[["image", "landmark", "action"]].to_numpy().tolist()
+    assert decided == [["a.jpg", 2, "move"], ["b.jpg", 0, "occlude"], ["b.jpg", 7, "occlude"], ["c.jpg", 4, "remove"]]
+    assert found.unchanged == 3 * SCHEME.size - 4
+    assert "1 points moved, 2 called occluded, 1 removed; 20 points came back" in in_words(found)
+    labels = ledger.accepted(read_annotations(cleaned.annotations("i01")), cleaned.decisions)
+    wanted = held.points.copy()
+    wanted[0, 2, 0] += 5
+    wanted[1, 7] += [1, -1]
+    wanted[2, 4] = np.nan
+    np.testing.assert_array_equal(labels.points, wanted)
+    assert labels.column("visibility")[1, [0, 7]].tolist() == [1, 1]
+    assert labels.column("visibility")[2, 4] == 0
+
+
+def test_a_removed_point_can_be_taken_back(cleaned, tmp_path):
+    from lmk.history.decisions import Wish, decide
+
+    handed_out(cleaned, tmp_path / "out.csv")
+    corrected(tmp_path / "out.csv", {("c.jpg", 4): lambda x, y, v: ("", "", 0)})
+    review(cleaned, CSV, tmp_path / "out.csv", "anna", None)
+
+    decide(cleaned, Wish("revert", "image = 'c.jpg' AND landmark = 4", by="ben"))
+
+    labels = ledger.accepted(read_annotations(cleaned.annotations("i01")), cleaned.decisions)
+    human = read_annotations(cleaned.annotations("i00"))
+    np.testing.assert_array_equal(labels.points[2, 4], human.points[2, 4])
+
+
+def test_a_part_that_comes_back_unchanged_decides_nothing(cleaned, tmp_path):
+    handed_out(cleaned, tmp_path / "out.csv")
+    lines = (tmp_path / "out.csv").read_text().splitlines()
+    (tmp_path / "out.csv").write_text("\n".join(lines[: 1 + SCHEME.size]) + "\n")
+
+    found = review(cleaned, CSV, tmp_path / "out.csv", "anna", None)
+
+    assert found.file is None
+    assert not cleaned.decisions.exists()
+    assert "nothing was changed; 8 points came back as they were\n2 instances of the set did not" in in_words(found)
+
+
+def test_an_image_that_nobody_handed_out_is_refused(cleaned, tmp_path):
+    handed_out(cleaned, tmp_path / "out.csv")
+    (tmp_path / "out.csv").write_text((tmp_path / "out.csv").read_text().replace("c.jpg", "d.jpg"))
+
+    with pytest.raises(DataError, match=r"d\.jpg is not in the set that was handed out"):
+        review(cleaned, CSV, tmp_path / "out.csv", "anna", None)
+
+
+def test_a_dry_run_writes_nothing(cleaned, tmp_path):
+    handed_out(cleaned, tmp_path / "out.csv")
+    corrected(tmp_path / "out.csv", {("a.jpg", 2): lambda x, y, v: (x + 5, y, v)})
+
+    found = review(cleaned, CSV, tmp_path / "out.csv", "anna", None, dry_run=True)
+
+    assert len(found.rows) == 1
+    assert in_words(found).endswith("nothing was written")
+    assert not cleaned.decisions.exists()
