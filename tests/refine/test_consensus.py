@@ -74,6 +74,31 @@ def test_the_agreement_is_nearer_to_the_truth_than_humans_and_readings(truth):
     assert 0.6 < np.square(found.evidence["error_after"][~gross]).mean() / square < 1.4
 
 
+def test_every_point_that_moves_far_is_called_a_gross_error(truth):
+    """Further than six times what is usual at its landmark, in any direction, for no reason that has a name."""
+    human, _ = labels(truth, "default-clean")
+    x, y = human.column("x").copy(), human.column("y").copy()
+    random = np.random.default_rng(3)
+    rows, landmarks = random.integers(0, COUNT, 30), random.integers(0, 68, 30)
+    turn = random.uniform(0, 2 * np.pi, 30)
+    x[rows, landmarks] += 25 * np.cos(turn)
+    y[rows, landmarks] += 25 * np.sin(turn)
+
+    found = agree(human.with_columns(x=x, y=y), readings(truth), np.ones(COUNT, bool))
+
+    evidence = found.evidence
+    usual = np.median(evidence["error_before"], axis=0)
+    moved = np.linalg.norm(found.points - np.stack([x, y], -1), axis=-1)
+    far = moved > 6 * usual
+    assert far[rows, landmarks].mean() > 0.8
+    assert (evidence["suspicion"][far] >= 0.5).all()
+    assert "far off" in set(evidence["reason"][rows, landmarks])
+    # Noise has heavy tails: some of its points are as far off in truth.
+    called = evidence["reason"] == "far off"
+    apart = np.linalg.norm(np.stack([x, y], -1) - truth, axis=-1)
+    assert (apart > 6 * np.median(apart, axis=0))[called].mean() > 0.7
+
+
 def test_habits_of_annotators_are_taken_off_before_they_are_believed(truth):
     human, gross = labels(truth, "annotators-clean")
     views = readings(truth)
