@@ -36,7 +36,7 @@ ROOMS = [
     ["lmk.inference"],
     ["lmk.evaluation", "lmk.training", "lmk.history"],
     ["lmk.refine", "lmk.audit"],
-    ["lmk.report"],
+    ["lmk.report", "lmk.protocols"],
     ["lmk.plan"],
     ["lmk.clean"],
     ["lmk.notebook"],

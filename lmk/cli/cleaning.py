@@ -244,4 +244,25 @@ def _predictions(model: Path, chosen: AnnotationSet, images: Folder) -> NDArray[
     return predict(network, chosen, crops_of(chosen, images, network.params.input_size), mirror=False)
 
 
-COMMANDS = (clean, train, refine, evaluate)
+@command(
+    leaves="Leaves PICTURE, if one is named: the first table, by year, as SVG or PNG.",
+    examples=["leaderboard 300w", "leaderboard wflw -o wflw.svg"],
+)
+@click.argument("protocol", metavar="NAME", help="The benchmark: 300w, 300vw, aflw19, cofw29, wflw.")
+@output("PICTURE", "Draw the first table, too.", required=False)
+def leaderboard(protocol: str, output: Path | None) -> None:
+    """Print what has been published on a benchmark.
+
+    A table for each metric and normaliser, the best at the bottom, doubtful numbers marked.
+    """
+    from lmk.protocols.board import boards, draw, in_words
+    from lmk.store import making
+
+    found = boards(protocol)
+    print(in_words(found))
+    if output:
+        with making(output):
+            draw(found[0], output)
+
+
+COMMANDS = (clean, train, refine, evaluate, leaderboard)

@@ -20,7 +20,7 @@ def test_these_are_the_commands():
     assert listed == list(COMMANDS)
     assert set(listed) == {
         "render", "ingest", "clean", "train", "refine", "evaluate", "export", "audit", "query", "accept", "revert",
-        "labels", "log", "convert", "formats", "review", "suspects", "ambiguity", "diff", "completion",
+        "labels", "log", "convert", "formats", "review", "leaderboard", "suspects", "ambiguity", "diff", "completion",
     }  # fmt: skip
 
 

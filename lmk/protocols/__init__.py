@@ -1,0 +1,1 @@
+"""Benchmarks: what is measured on them, and what has been published."""
