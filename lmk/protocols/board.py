@@ -161,7 +161,7 @@ def draw(board: Board, target: Path) -> None:
     data = board.rows[board.rows[split].notna()]
     data = pd.DataFrame(
         {
-            "method": [f"{name} {_year(year)}".strip() for name, year in zip(data["method"], data["year"], strict=True)],
+            "method": [f"{row['method']} {_year(row['year'])}".strip() for row in data.to_dict("records")],
             "value": data[split],
             "said": data[split].map("{:.2f}".format),
             "kind": [YOURS if name == YOURS else "doubtful" if (name, split) in board.doubts else "published"
@@ -175,8 +175,7 @@ def draw(board: Board, target: Path) -> None:
         color=alt.Color("kind:N", title=None, scale=kinds),
     )
     numbers = line.mark_text(align="left", dx=8, fontSize=10).encode(text="said:N")
-    chart = (line.mark_bar(height=2, opacity=0.4) + line.mark_circle(size=70, opacity=1) + numbers).properties(
-        width=520
-    )
+    chart = line.mark_bar(height=2, opacity=0.4) + line.mark_circle(size=70, opacity=1) + numbers
+    chart = chart.properties(width=520)
     with replacing(target) as temporary:
         chart.save(str(temporary), format=target.suffix[1:].lower())
