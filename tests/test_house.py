@@ -34,7 +34,7 @@ ROOMS = [
     ["lmk.formats", "lmk.workspace", "lmk.crops", "lmk.constants"],
     ["lmk.models", "lmk.ingest", "lmk.synth", "lmk.truth", "lmk.checks", "lmk.verdict_page", "lmk.validation"],
     ["lmk.inference"],
-    ["lmk.evaluation", "lmk.training", "lmk.history"],
+    ["lmk.evaluation", "lmk.training", "lmk.history", "lmk.survey"],
     ["lmk.refine", "lmk.audit"],
     ["lmk.report", "lmk.protocols"],
     ["lmk.plan"],

@@ -68,11 +68,16 @@ def _parse_splits(text: str, count: int) -> dict[str, int]:
 @command(
     leaves="Leaves one Parquet file, SET.parquet: what was labelled, where, in which split, and by whom. A set that is "
     "refused lies beside it, in the folder rejected.",
-    examples=["ingest PHOTOS --format pts --scheme ibug68 -o labels.parquet"],
+    examples=["ingest PHOTOS --dry-run", "ingest PHOTOS --format pts --scheme ibug68 -o labels.parquet"],
 )
 @source
 @click.option("--no-images", is_flag=True, help="Read labels alone, for `lmk diff` and for converting.")
-@output("SET.parquet", "The new annotation set.")
+@click.option(
+    "--dry-run",
+    is_flag=True,
+    help="Only say what is there: counts, sizes, where positions count from, what is missing, odd or lost.",
+)
+@output("SET.parquet", "The new annotation set.", required=False)
 @parameters
 def ingest(
     source: Path,
@@ -81,7 +86,8 @@ def ingest(
     pictures: Path | None,
     origin: str | None,
     no_images: bool,
-    output: Path,
+    dry_run: bool,
+    output: Path | None,
     profile: str | None,
     settings: tuple[str, ...],
 ) -> None:
@@ -92,9 +98,18 @@ def ingest(
     from lmk.console import Progress
     from lmk.ingest import ingest_data
     from lmk.store import making, write_annotations
-    from lmk.validation import Place, enforce
+    from lmk.survey import in_words
+    from lmk.validation import Place, enforce, validate
 
     params = load(profile, settings, root=source, format=form, scheme=scheme, images=pictures, origin=origin)
+    if dry_run:
+        annotations = ingest_data(params.data, Progress("reading labels", "images"), images=not no_images)
+        print(f"{source}\n{in_words(annotations)}")
+        for outcome in validate(annotations, params.validation).broken:
+            print(f"  refused: {outcome.check}: {outcome.failed} times, first {' '.join(outcome.first[0].split())}")
+        return
+    if output is None:
+        raise click.UsageError("say where the set goes with -o SET.parquet, or look first with --dry-run")
     with making(output):
         annotations = ingest_data(params.data, Progress("reading labels", "images"), images=not no_images)
         enforce(annotations, params.validation, Place(output.stem, output.parent / "rejected"))
@@ -108,33 +123,38 @@ def ingest(
     "have new numbers, and every other byte is as it was.",
     examples=[
         "export labels.parquet --to coco -o labels.json",
-        "export cleaned/labels.parquet --back-into PHOTOS/labels.json -o cleaned.json",
+        "export cleaned --back-into PHOTOS/labels.json -o cleaned.json",
+        "export cleaned --to cvat --top 200 -o to-review.xml",
     ],
 )
-@a_set(what="An annotation set, refined or not.")
+@a_set(metavar="SET.parquet|DIR", what="An annotation set, or the folder of a cleaning: the labels that hold there.")
 @click.option(
     "--to", "--format", "form", metavar="NAME", shell_complete=completes(FORMATS), help="What to write: `lmk formats`."
 )
 @click.option(
     "--back-into", "into", type=PATH, metavar="SRC", help="What the set was read from; only numbers change in it."
 )
+@click.option(
+    "--top",
+    type=click.IntRange(min=1),
+    metavar="N",
+    help="Only the N most doubtful instances, the most doubtful first, to be reviewed: `lmk review import`.",
+)
 @strict
 @output("TARGET", "A new folder, or a new file where the format is one file.")
-def export(labels: Path, form: str | None, into: Path | None, is_strict: bool, output: Path) -> None:
+def export(labels: Path, form: str | None, into: Path | None, top: int | None, is_strict: bool, output: Path) -> None:
     """Write a set for other people's tools, or back into the file that it came from."""
     from lmk.formats.exchange import format_named, looks_like, write, write_back_into
-    from lmk.store import making, read_annotations
+    from lmk.history.review import handed_out, most_doubtful
+    from lmk.store import making
 
-    def beside(file: Path, folder: str = "") -> Path:
-        """The human labels of a cleaned set."""
-        return file.parent / folder / "i00.parquet"
-
-    annotations = read_annotations(labels)
+    annotations, before = handed_out(labels)
+    if top is not None:
+        annotations = most_doubtful(annotations, top)
     if into is not None:
         source = format_named(form or annotations.provenance.get("format") or looks_like(into)[0].name)
-        human = next((file for file in (beside(labels, "annotations"), beside(labels)) if file.is_file()), None)
         with making(output):
-            moved = write_back_into(source, into, read_annotations(human) if human else None, annotations, output)
+            moved = write_back_into(source, into, before, annotations, output)
         print(f"{output}: {into} with {moved:,} points moved")
         return
     if form is None:

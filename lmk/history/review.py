@@ -20,8 +20,34 @@ from lmk.history import ledger
 from lmk.store import read_annotations
 from lmk.workspace import Workspace
 
+HUMAN = "i00.parquet"
 SAME = 2 * UNIT  # pixels; tools round what they keep, and nobody means so small a move
 _GONE, _OCCLUDED = 0, 1  # visibilities
+
+
+def handed_out(path: Path) -> tuple[AnnotationSet, AnnotationSet | None]:
+    """The labels to hand out, and the human ones that they were made of, where these are known.
+
+    Args:
+        path: the folder of a cleaning (the labels that hold), or a set's file.
+    """
+    if path.is_dir():
+        files = list(Workspace(path).files().values())
+        return ledger.accepted(read_annotations(files[-1]), Workspace(path).decisions), read_annotations(files[0])
+    human = next((file for place in ("annotations", "") if (file := path.parent / place / HUMAN).is_file()), None)
+    return read_annotations(path), None if human is None else read_annotations(human)
+
+
+def most_doubtful(annotations: AnnotationSet, count: int) -> AnnotationSet:
+    """The instances with the most doubtful points, the most doubtful first; then those with the largest errors."""
+    if not annotations.has("suspicion"):
+        raise DataError("--top: nobody has looked for doubtful points in this set; name what `lmk clean` left")
+    worst = np.nan_to_num(annotations.column("suspicion").astype(np.float64)).max(1)
+    error = np.zeros(len(worst))
+    if annotations.has("error_after"):
+        error = np.nan_to_num(annotations.column("error_after").astype(np.float64)).mean(1)
+    order = np.lexsort([-error, -worst])[:count]
+    return annotations.select(order)
 
 
 @dataclass(frozen=True)

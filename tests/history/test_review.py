@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import numpy as np
+import pandas as pd
 import pytest
 
+from lmk.annotations import make_set
+from lmk.cli import main
 from lmk.errors import DataError
 from lmk.formats.exchange import format_named, write
 from lmk.history import ledger
 from lmk.history.review import in_words, review
-from lmk.store import read_annotations
+from lmk.store import read_annotations, write_annotations
 from tests.history.sets import SCHEME, folder, make, scattered
 
 NAMES = ["a.jpg", "b.jpg", "c.jpg"]
@@ -112,3 +115,30 @@ def test_a_dry_run_writes_nothing(cleaned, tmp_path):
     assert len(found.rows) == 1
     assert in_words(found).endswith("nothing was written")
     assert not cleaned.decisions.exists()
+
+
+def test_the_most_doubtful_instances_come_first(cleaned, tmp_path):
+    suspicion = np.zeros((3, SCHEME.size))
+    suspicion[2, 3], suspicion[0, 1] = 0.9, 0.4
+    last = read_annotations(cleaned.annotations("i01")).with_columns(suspicion=suspicion)
+    write_annotations(last, cleaned.annotations("i01"))
+
+    assert main(["export", str(cleaned.root), "--to", "csv", "--top", "2", "-o", str(tmp_path / "out.csv")]) == 0
+
+    lines = (tmp_path / "out.csv").read_text().splitlines()[1:]
+    assert [line.split(",")[0] for line in lines] == ["c.jpg"] * SCHEME.size + ["a.jpg"] * SCHEME.size
+
+
+def test_labels_go_back_into_the_file_that_they_came_from_unless_it_was_edited(cleaned, tmp_path):
+    source = tmp_path / "source.csv"
+    write(CSV, read_annotations(cleaned.annotations("i00")), source)
+    back = ["export", str(cleaned.root), "--to", "csv", "--back-into", str(source), "-o"]
+
+    assert main([*back, str(tmp_path / "back.csv")]) == 0
+    held = read_annotations(cleaned.annotations("i01"))
+    again = make_set([pd.read_csv(tmp_path / "back.csv")], SCHEME, {}, "back")
+    np.testing.assert_allclose(again.points, held.points, atol=1e-3)
+
+    corrected(source, {("a.jpg", 0): lambda x, y, v: (x + 1, y, v)})
+    assert main([*back, str(tmp_path / "refused.csv")]) == 1
+    assert not (tmp_path / "refused.csv").exists()
