@@ -26,6 +26,7 @@ from lmk.images import read_with_bytes
 from lmk.kernels.symmetry import mirror_partners
 from lmk.names import AnyFolder, Folder, as_folder
 from lmk.scheme import LandmarkScheme, load_scheme
+from lmk.splits import with_splits
 
 SAME = 0.05  # median distance of two instances' points, relative to the box, below which they are one object
 _TURNED = "cameras' notes (EXIF) that an image is to be turned; labels are taken to count pixels as they are stored"
@@ -109,7 +110,7 @@ def ingest_data(
     form = format_of(data.folder.path, data.format)
     if data.origin is not None:
         form = replace(form, origin=data.origin)
-    return ingest(data.folder, form, scheme, data.box_scale, images, progress)
+    return with_splits(ingest(data.folder, form, scheme, data.box_scale, images, progress), data.split)
 
 
 def converted(data: DataParams, sized: bool, progress: Callable[[int, int], None] | None = None) -> AnnotationSet:

@@ -20,6 +20,41 @@ from lmk.names import Folder, Links
 from lmk.registry import REFINERS, Origin
 
 
+class ByFolder(Section):
+    """The first folder of an image's name that is called train, val or test."""
+
+    by: Literal["folder"]
+
+
+class ByList(Section):
+    """A CSV file, `image,split`, that lists every image."""
+
+    by: Literal["list"]
+    file: str
+
+
+class AtRandom(Section):
+    """Whole images, drawn by a seed: the same ones whatever else is in the set."""
+
+    by: Literal["random"]
+    val: Fraction  # share of the images
+    test: Fraction
+    seed: Annotated[int, Field(ge=0, le=SEED)]
+
+
+class ByGroup(Section):
+    """As at random, but images of one person, animal or video are never on both sides."""
+
+    by: Literal["group"]
+    pattern: str  # regular expression on the image's name; images that agree in its group (…) belong together
+    val: Fraction
+    test: Fraction
+    seed: Annotated[int, Field(ge=0, le=SEED)]
+
+
+SplitParams = Annotated[ByFolder | ByList | AtRandom | ByGroup, Field(discriminator="by")]
+
+
 class DataParams(Section):
     """Where the images and their human labels are, and how they are read."""
 
@@ -28,6 +63,7 @@ class DataParams(Section):
     scheme: str | None  # a shipped scheme, or the path of a scheme's JSON file; null takes what the labels say
     images: str | None  # folder that the labels' names of images start from; null is that of the labels
     origin: Origin | None  # where positions count from, if it is not where the format's do
+    split: SplitParams | None  # how images are split; null keeps what the labels say
     truth: str | None  # long CSV of exact positions, for rendered images; only `evaluate` reads it
     links: Links  # that lead out of the folder: `refuse` them, or `follow` them, if you trust whoever made it
     box_scale: Annotated[
