@@ -62,7 +62,7 @@ def ingest(
     provenance: dict[str, Any] = {
         "producer": f"lmk {__version__} ingest",
         "format": form.name,
-        "origin": form.origin,
+        **({"origin": form.origin} if form.origin != format_named(form.name).origin else {}),
         "box_scale": box_scale,
     }
     annotations = make_set((part.table for part in reading.parts), scheme, provenance, where=str(source))

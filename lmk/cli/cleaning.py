@@ -194,6 +194,11 @@ def refine(
     default="test",
     help="With --model: whose images. Default: test.",
 )
+@click.option(
+    "--protocol",
+    metavar="NAME",
+    help="With --model: SET is this benchmark (300w, 300w-private); prints the model among published numbers.",
+)
 @parameters
 def evaluate(
     labels: Path,
@@ -201,6 +206,7 @@ def evaluate(
     model: Path | None,
     images: Path | None,
     split: str,
+    protocol: str | None,
     profile: str | None,
     settings: Sequence[str],
 ) -> None:
@@ -224,6 +230,9 @@ def evaluate(
         return
     if images is None:
         raise DataError(f"--model {model}: name the folder of the images too, with --images DIR")
+    if protocol is not None:
+        print(_among_published(protocol, known, model, Folder(images, params.data.links), params.evaluation.failure))
+        return
     chosen = known.select(known.in_split(split))
     if not len(chosen.instances):
         raise DataError(f"{labels}: no instances in split {split}; choose another with --split")
@@ -233,6 +242,22 @@ def evaluate(
     print(
         json.dumps(model_tables(measure_network(points, chosen, aligned, subject, params.evaluation.failure)), indent=2)
     )
+
+
+def _among_published(protocol: str, known: AnnotationSet, model: Path, images: Folder, failure: float) -> str:
+    """A model's errors on the test faces of a benchmark, in the tables of what has been published."""
+    from lmk.protocols.board import boards, in_words
+    from lmk.protocols.layout import arranged, errors_of, protocol_named
+
+    benchmark = protocol_named(protocol)
+    faces, said = arranged(benchmark, known)
+    tested = faces.select(faces.in_split("test"))
+    if not len(tested.instances):
+        raise DataError(f"{protocol}: none of its test faces is in the set")
+    errors = errors_of(benchmark, _predictions(model, tested, images), tested, failure)
+    lines = [f"{where}: {value:.2f} % of {unit}" for (_, unit, where), value in errors.items()]
+    tables = [in_words(boards(benchmark.board, errors))] if benchmark.board else []
+    return "\n".join([*said, *lines, *([""] if tables else []), *tables])
 
 
 def _predictions(model: Path, chosen: AnnotationSet, images: Folder) -> NDArray[np.float64]:

@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
 from lmk.cli.options import PATH, a_set, command, completes, load, meaning, output, parameters, source, strict
 from lmk.errors import DataError
 from lmk.registry import FORMATS
+
+if TYPE_CHECKING:
+    from lmk.annotations import AnnotationSet
 
 
 @command(
@@ -73,6 +77,12 @@ def _parse_splits(text: str, count: int) -> dict[str, int]:
 @source
 @click.option("--no-images", is_flag=True, help="Read labels alone, for `lmk diff` and for converting.")
 @click.option(
+    "--protocol",
+    metavar="NAME",
+    help="SRC is this benchmark: 300w, 300w-private. Faces get its splits, and its subsets as source; what is missing "
+    "is said.",
+)
+@click.option(
     "--dry-run",
     is_flag=True,
     help="Only say what is there: counts, sizes, where positions count from, what is missing, odd or lost.",
@@ -86,6 +96,7 @@ def ingest(
     pictures: Path | None,
     origin: str | None,
     no_images: bool,
+    protocol: str | None,
     dry_run: bool,
     output: Path | None,
     profile: str | None,
@@ -101,9 +112,24 @@ def ingest(
     from lmk.survey import in_words
     from lmk.validation import Place, enforce, validate
 
+    if protocol is not None:
+        from lmk.protocols.layout import arranged, protocol_named
+
+        form, scheme = form or protocol_named(protocol).format, scheme or protocol_named(protocol).scheme
     params = load(profile, settings, root=source, format=form, scheme=scheme, images=pictures, origin=origin)
-    if dry_run:
+
+    def read() -> AnnotationSet:
+        """The labels as they are asked for."""
         annotations = ingest_data(params.data, Progress("reading labels", "images"), images=not no_images)
+        if protocol is None:
+            return annotations
+        annotations, said = arranged(protocol_named(protocol), annotations)
+        for line in said:
+            print(f"{source}: {line}", file=sys.stderr)
+        return annotations
+
+    if dry_run:
+        annotations = read()
         print(f"{source}\n{in_words(annotations)}")
         for outcome in validate(annotations, params.validation).broken:
             print(f"  refused: {outcome.check}: {outcome.failed} times, first {' '.join(outcome.first[0].split())}")
@@ -111,7 +137,7 @@ def ingest(
     if output is None:
         raise click.UsageError("say where the set goes with -o SET.parquet, or look first with --dry-run")
     with making(output):
-        annotations = ingest_data(params.data, Progress("reading labels", "images"), images=not no_images)
+        annotations = read()
         enforce(annotations, params.validation, Place(output.stem, output.parent / "rejected"))
         write_annotations(annotations, output)
     print(f"{output}: {annotations.describe()}")
