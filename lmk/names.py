@@ -7,6 +7,7 @@ files that nobody meant to share.  Many datasets are folders of links, so a user
 from __future__ import annotations
 
 import re
+import unicodedata
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
@@ -71,9 +72,16 @@ class Folder:
             check_inside(file, self.path)
 
     def file(self, name: str) -> Path:
-        """The file of a name, which stays in the folder."""
+        """The file of a name, which stays in the folder.
+
+        Letters such as é are one character on some systems and two on others (NFC and NFD), and labels are carried from
+        one to the other: a name that is not there is looked for in the other form.
+        """
         check_names([name], str(self.path))
         found = self.path / name
+        if not found.exists():
+            forms = (self.path / unicodedata.normalize(form, name) for form in ("NFC", "NFD"))
+            found = next((other for other in forms if other.exists()), found)
         self.check(found)
         return found
 

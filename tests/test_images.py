@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import struct
+import unicodedata
 import zlib
 
 import cv2
@@ -12,6 +13,7 @@ import pytest
 from lmk.errors import ImageError
 from lmk.image_header import turned
 from lmk.images import crop, read_image, read_with_bytes
+from lmk.names import Folder
 
 
 def ramp(height=60, width=80):
@@ -138,3 +140,28 @@ def test_a_cameras_note_is_seen_and_the_pixels_are_those_that_are_stored(tmp_pat
 )
 def test_a_damaged_note_says_nothing(data):
     assert turned(data) == 1
+
+
+@pytest.mark.parametrize("kind", ["grey.png", "grey.jpg", "grey16.png", "grey16.tif", "colour16.png", "alpha.png"])
+def test_pictures_of_every_depth_are_read_as_the_same_eight_bit_colours(tmp_path, kind):
+    grey = np.add.outer(np.arange(40), 2 * np.arange(60)).astype(np.uint8)
+    colour = np.dstack([grey, grey, grey])
+    pixels = {
+        "grey": grey, "grey16": grey.astype(np.uint16) * 257, "colour16": colour.astype(np.uint16) * 257,
+        "alpha": np.dstack([colour, np.full_like(grey, 99)]),
+    }[kind.partition(".")[0]]  # fmt: skip
+    cv2.imwrite(str(tmp_path / kind), pixels)
+
+    found = read_image(tmp_path / kind)
+
+    assert found.dtype == np.uint8
+    np.testing.assert_allclose(found.astype(int), colour, atol=3 if kind.endswith("jpg") else 0)
+
+
+@pytest.mark.parametrize(("stored", "named"), [("NFC", "NFD"), ("NFD", "NFC"), ("NFC", "NFC")])
+def test_a_name_with_accents_is_found_in_either_form(tmp_path, stored, named):
+    name = "Zoë à la plage 2 .png"
+    cv2.imwrite(str(tmp_path / "x.png"), np.zeros((8, 8), np.uint8))
+    (tmp_path / "x.png").rename(tmp_path / unicodedata.normalize(stored, name))
+
+    assert read_image(Folder(tmp_path).file(unicodedata.normalize(named, name))).shape == (8, 8, 3)
