@@ -47,6 +47,7 @@ REFINERS = {
     "keep": Entry("lmk.refine.align:KEEP", "moves nothing: the control of every experiment"),
 }
 FORMATS = {
+    "coco": Entry("lmk.formats.coco:COCO", "COCO keypoints, one JSON file"),
     "csv": Entry("lmk.formats.long_csv:CSV", "one CSV file, a row for each point"),
     "pts": Entry("lmk.formats.pts:PTS", "a .pts file beside each image"),
 }

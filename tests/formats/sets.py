@@ -16,6 +16,7 @@ SCHEMES = [
     parse_scheme('{"name": "wing", "points": ["tip", "root"]}', "wing"),
     parse_scheme('{"name": "three", "points": 3}', "three"),
 ]
+WIDTH, HEIGHT = 640, 427  # of every image: some formats say how large images are, and some count in these
 letters = st.text(st.characters(categories=("L", "N"), include_characters=" _-.(),'"), min_size=1, max_size=8)
 stems = letters.map(lambda text: f"n{text}")  # no hidden files, and no `..`
 texts = st.one_of(st.none(), letters.map(lambda text: f"w{text}"))
@@ -46,7 +47,8 @@ def sets(draw, missing=True, several=True):
                 visibility = 0 if where is None else draw(st.sampled_from([1, 2]))
                 rows.append((f"{folder}{stem}.jpg", instance, landmark, x, y, visibility, split, *about.values()))
     columns = ["image", "instance", "landmark", "x", "y", "visibility", "split", *sorted(optional)]
-    return make_set(pd.DataFrame(rows, columns=columns), scheme, {}, "drawn")
+    table = pd.DataFrame(rows, columns=columns).assign(width=WIDTH, height=HEIGHT)
+    return make_set(table, scheme, {}, "drawn")
 
 
 def frame_of(annotations):

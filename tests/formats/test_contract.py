@@ -260,8 +260,8 @@ def test_what_a_format_cannot_do_is_said(human, tmp_path):
         write(deaf, human, tmp_path / "out")
     with pytest.raises(FormatError, match="cannot write back into format pts"):
         write_back(deaf, tmp_path, human, human, tmp_path / "out")
-    with pytest.raises(UnknownName, match=f"unknown format 'coco'; known: {', '.join(sorted(FORMATS))}"):
-        format_named("coco")
+    with pytest.raises(UnknownName, match=f"unknown format 'tarot'; known: {', '.join(sorted(FORMATS))}"):
+        format_named("tarot")
 
 
 def test_losses_are_counted_by_kind_with_the_first_example():
@@ -296,6 +296,8 @@ def test_what_nobody_moved_is_written_with_the_numbers_that_were_read(name, tmp_
             "landmark": np.tile(range(3), 5),
             "x": numbers[..., 0].ravel(),
             "y": numbers[..., 1].ravel(),
+            "width": 4000,
+            "height": 3000,
         }
     )
     write(form, make_set(table, scheme, {}, "made"), tmp_path / "first")
