@@ -16,13 +16,14 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from lmk.annotations import AnnotationSet
-from lmk.errors import DataError, FormatError, SchemeError
+from lmk.errors import DataError, FormatError
 from lmk.formats.base import PART_ROWS, Format, Guess, Loss, Losses, Part, Reading, Trait
 from lmk.formats.changes import Changes
 from lmk.formats.coco_categories import Chosen, chosen_category
-from lmk.formats.coco_file import OURS, Annotations, Batch, Header, header_of
-from lmk.formats.coco_write import write_coco
-from lmk.formats.json_places import members, rewriting, words
+from lmk.formats.coco_file import Annotations, Batch
+from lmk.formats.coco_header import OURS, Header, header_of
+from lmk.formats.coco_write import Category, write_coco
+from lmk.formats.json_places import Span, members, rewriting, words
 from lmk.formats.json_sniff import outline
 from lmk.formats.pixels import Points
 from lmk.formats.source import Source
@@ -39,7 +40,7 @@ _TOOLS = ("label studio", "label-studio", "labelstudio", "cvat", "datumaro")
 def is_whole_body(path: Path, head: bytes) -> bool:
     """Whether a file seems to have points of hands, face and feet besides those of the body."""
     return "wholebody" in path.name.lower().replace("-", "").replace("_", "") or any(
-        f'"{key}"'.encode() in head for key in WHOLE_BODY
+        word in head for word in (b"COCO-WholeBody", *(f'"{key}"'.encode() for key in WHOLE_BODY))
     )
 
 
@@ -132,7 +133,8 @@ def parts(annotations: Annotations, chosen: Chosen, step: int, split: str | None
 
 
 def _write(annotations: AnnotationSet, points: Points, target: Path) -> Sequence[Loss]:
-    return write_coco(annotations, points, target, max(1, PART_ROWS // annotations.landmarks))
+    step = max(1, PART_ROWS // annotations.landmarks)
+    return write_coco(annotations, points, target, Category.of(annotations.scheme), step)
 
 
 def _write_back(source: Source, changes: Changes, target: Path) -> None:
@@ -146,38 +148,41 @@ def rewrite(
     source: Source, annotations: Annotations, numbers: NDArray[np.int64], changes: Changes, target: Path
 ) -> None:
     """Write a file again with new positions of points, whose numbers in the scheme are given in the file's order."""
-    images, where = annotations.header.images, str(source.path)
+    images, where, size = annotations.header.images, str(source.path), changes.scheme.size
     with rewriting(source, source.path, target) as copy:
-        for batch in annotations.batches(max(1, PART_ROWS // changes.scheme.size)):
+        for batch in annotations.batches(max(1, PART_ROWS // size)):
+            # Several instances may be of one annotation, and their keys stand in any order in it.
+            new: dict[int, list[float | None]] = {}
             for row, element in enumerate(batch.elements):
                 key = (images.names[batch.images[row]], int(batch.instances[row]))
-                if key not in changes.keys:
-                    continue
-                new = _new(changes, changes.keys[key], batch, row, numbers, where)
-                if any(value is not None for value in new):
-                    copy.numbers(element.start, element.data, _spans(element.data, annotations), new)
+                if key in changes.keys:
+                    values = new.setdefault(element.start, [None] * (3 * size * annotations.split))
+                    start = 3 * size * int(batch.parts[row])
+                    values[start : start + 3 * size] = _new(changes, changes.keys[key], batch, row, numbers, where)
+            for element in dict.fromkeys(batch.elements):
+                values = new.get(element.start, [])
+                if any(value is not None for value in values):
+                    copy.numbers(element.start, element.data, _spans(element.data, annotations), values)
         changes.check_all_seen(where)
 
 
 def _new(
     changes: Changes, row: int, batch: Batch, at: int, numbers: NDArray[np.int64], where: str
 ) -> list[float | None]:
-    """New numbers of one annotation, three a point."""
+    """New numbers of one instance, three a point."""
     new: list[float | None] = []
     for (x, y, _), landmark in zip(batch.points[at].tolist(), numbers.tolist(), strict=True):
         new += [*changes.new(row, landmark, (x, y), where), None]
     return new
 
 
-def _spans(data: bytes, annotations: Annotations) -> list[tuple[int, int]]:
-    """Where the numbers of an annotation's points stand."""
+def _spans(data: bytes, annotations: Annotations) -> list[Span]:
+    """Where the numbers of an annotation's points stand; nowhere those of a list that is not there."""
     places = members(data)
-    found = []
+    found: list[Span] = []
     for key, count in annotations.parts.items():
-        spans = words(data, places[key])
-        if len(spans) != 3 * count:
-            raise SchemeError(f"{annotations.header.file}: {key} has {len(spans)} numbers")
-        found += spans
+        spans = words(data, places[key]) if key in places else []
+        found += spans if len(spans) == 3 * count else [(0, 0)] * (3 * count)
     return found
 
 

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from lmk.errors import FormatError, SchemeError
 from lmk.formats.base import Losses
-from lmk.formats.coco_file import Header, is_id
+from lmk.formats.coco_header import Header, is_id
 from lmk.formats.json_walk import elements, parsed
 from lmk.formats.landmarks import chosen, fitting, named, scheme_of
 from lmk.formats.skeleton import with_skeleton

@@ -1,71 +1,31 @@
-"""What is in a COCO file: its images and categories, and the annotations with keypoints, some at a time.
+"""The annotations of a COCO file with keypoints, some at a time.
 
 The file is walked through twice, because images and categories may stand behind the annotations: once for them, once
-for the annotations.  Of an image its id, name and size are kept, about a hundred bytes; of annotations one part.
+for the annotations.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pandas as pd
 from numpy.typing import NDArray
 
 from lmk.errors import FormatError
 from lmk.formats.base import Losses
+from lmk.formats.coco_header import LARGEST, Header, is_id
 from lmk.formats.json_numbers import cut, numbers_of, pattern_of
 from lmk.formats.json_walk import Element, elements, parsed
 from lmk.formats.source import Source
 from lmk.reading import parse_json
 
-OURS = "pixel_origin"  # a key of `info` that lmk alone writes
-_LARGEST = 1 << 31
-_NEITHER = {"id", "image_id", "category_id", "keypoints", "num_keypoints", "iscrowd", "area", "bbox"}  # is lost
+_NEITHER = {"id", "image_id", "category_id", "num_keypoints", "iscrowd", "area", "bbox"}  # is lost
 _Numbers = list[
     bytes | list[Any]
 ]  # of one annotation, for each key: text with commas, or what JSON's parser made of it
 Reader = Mapping[str, int]  # keys of an annotation that hold points, in order, and how many
-
-
-@dataclass
-class Images:
-    """All images of a file; those with one name are one."""
-
-    names: NDArray[np.object_]  # by number
-    sizes: NDArray[np.float64]  # (N, 2) width and height, NaN where nobody says
-    ids: pd.Index[Any]  # of entries of the file
-    numbers: NDArray[np.int64]  # of each entry's image
-    counts: NDArray[np.int64]  # instances of each image so far
-
-    def number_of(self, ids: list[Any]) -> NDArray[np.int64]:
-        """The number of each image by its id, -1 where no image has it."""
-        places = self.ids.get_indexer(pd.Index(ids, dtype=self.ids.dtype if len(ids) == 0 else None))
-        return np.where(places < 0, -1, self.numbers[places]) if len(self.numbers) else np.full(len(ids), -1)
-
-    def count(self, numbers: NDArray[np.int64]) -> NDArray[np.int64]:
-        """Which instance of its image each of these is, in the order of the file."""
-        instances = self.counts[numbers] + pd.Series(numbers).groupby(numbers).cumcount().to_numpy()
-        np.add.at(self.counts, numbers, 1)
-        return instances
-
-
-@dataclass
-class Header:
-    """What a file says besides its annotations."""
-
-    file: Path
-    images: Images
-    categories: list[dict[str, Any]]
-    info: dict[str, Any]
-
-    @property
-    def is_ours(self) -> bool:
-        """Whether lmk wrote it."""
-        return OURS in self.info
 
 
 @dataclass
@@ -76,58 +36,8 @@ class Batch:
     ids: list[Any]
     images: NDArray[np.int64]  # numbers
     instances: NDArray[np.int64]
+    parts: NDArray[np.int64]  # which part of its annotation each is, where these are split
     points: NDArray[np.float64]  # (n, K, 3) x, y, v as in the file; NaN and 0 where a point is missing
-
-
-def header_of(source: Source, file: Path) -> Header:
-    """Walk through a file for all but its annotations."""
-    ids: list[Any] = []
-    names: list[str] = []
-    sizes: list[tuple[float, float]] = []
-    categories: list[dict[str, Any]] = []
-    info: dict[str, Any] = {}
-    for element in elements(source, file, {"images", "categories", "info"}):
-        said = parsed(element, file)
-        if element.key == "info":
-            info = said if isinstance(said, dict) else {}
-            continue
-        if not isinstance(said, dict):
-            raise FormatError(f"{file}: byte {element.start}: {element.key or 'a list'} has {said!r:.40} in it")
-        if element.key == "":
-            raise FormatError(f"{file}: a list, as results of COCO are, and not an object with images and annotations")
-        if element.key == "categories":
-            categories.append(said)
-            continue
-        identity, name = said.get("id"), said.get("file_name")
-        if not is_id(identity) or not isinstance(name, str):
-            raise FormatError(f"{file}: byte {element.start}: an image has an id and a file_name, not {said!r:.60}")
-        ids.append(identity)
-        names.append(name.replace("\\", "/"))
-        sizes.append(_size(said))
-    index = pd.Index(ids) if ids else pd.Index([], dtype="int64")
-    if not index.is_unique:
-        raise FormatError(f"{file}: two images have the id {index[index.duplicated()].tolist()[0]!r}; keep one of them")
-    numbers, different = pd.factorize(np.array(names, object))
-    kept = np.full((len(different), 2), np.nan)
-    kept[numbers] = np.array(sizes, np.float64).reshape(-1, 2)
-    return Header(
-        file,
-        Images(different, kept, index, numbers.astype(np.int64), np.zeros(len(different), np.int64)),
-        categories,
-        info,
-    )
-
-
-def is_id(value: Any) -> bool:
-    """Whether a value may be an id: a whole number or text; true is none, though Python counts with it."""
-    return type(value) in (int, str)
-
-
-def _size(said: dict[str, Any]) -> tuple[float, float]:
-    width, height = said.get("width"), said.get("height")
-    if type(width) is int and type(height) is int and 0 < width < _LARGEST and 0 < height < _LARGEST:
-        return width, height
-    return np.nan, np.nan
 
 
 @dataclass
@@ -140,6 +50,7 @@ class Annotations:
         categories: ids of those that are read; None for all.
         parts: keys that hold points, and how many each, one behind the other.
         losses: what does not come through is added.
+        split: how many instances these are: two hands of one person.
     """
 
     source: Source
@@ -147,6 +58,7 @@ class Annotations:
     categories: set[Any] | None
     parts: Reader
     losses: Losses
+    split: int = 1
     extra: dict[str, tuple[int, str]] = field(default_factory=dict)
 
     def batches(self, step: int) -> Iterator[Batch]:
@@ -196,6 +108,9 @@ class Annotations:
         found: _Numbers = []
         for key, count in self.parts.items():
             points: Any = texts.get(key) or annotation.get(key)
+            if points and annotation.get(key.replace("_kpts", "_valid")) is False:
+                self._lost(f"{key} that are said not to be valid", annotation)
+                points = None
             if not points:
                 found.append(b",".join([b"0"] * (3 * count)))
                 continue
@@ -214,7 +129,7 @@ class Annotations:
         if not is_id(annotation.get("image_id")):
             raise FormatError(f"{self.at(annotation)}: no image_id")
         for key, value in annotation.items():
-            if value and key not in _NEITHER and key not in self.parts:
+            if value and key not in _NEITHER and key not in self.parts and not key.endswith("_valid"):
                 self._lost(f"{key!r:.40} of annotations", annotation)
         if annotation.get("bbox") and not self.header.is_ours:
             self._lost("boxes", annotation)
@@ -233,9 +148,13 @@ class Annotations:
         images = self.header.images.number_of([annotation["image_id"] for annotation in said])
         for row in np.flatnonzero(images < 0).tolist():
             self._lost("annotations of images that are not listed", said[row])
+        if self.split > 1:
+            points = points.reshape(len(points) * self.split, -1, 3)
+            kept, said = ([each for each in some for _ in range(self.split)] for some in (kept, said))  # type: ignore
+            images = images.repeat(self.split)
         there = points[..., 2] > 0
         keep = images >= 0
-        if not self.header.is_ours:
+        if not self.header.is_ours or self.split > 1:
             for row in np.flatnonzero(keep & ~there.any(1)).tolist():
                 self._lost("annotations without labelled points", said[row])
             keep &= there.any(1)
@@ -249,13 +168,13 @@ class Annotations:
             self._lost("numbers other than 0, 1 and 2 as visibility", first, int(scores.sum()))
             points[scores, 2] = 2
         points[~there] = np.nan, np.nan, 0
+        rows = np.flatnonzero(keep)
         if not keep.all():
-            rows = np.flatnonzero(keep)
             kept, said, points = [kept[row] for row in rows], [said[row] for row in rows], points[rows]
             images = images[rows]
         if kept:
             ids = [annotation.get("id") for annotation in said]
-            yield Batch(kept, ids, images, self.header.images.count(images), points)
+            yield Batch(kept, ids, images, self.header.images.count(images), rows % self.split, points)
 
     def _array(self, said: list[dict[str, Any]], numbers: list[_Numbers]) -> NDArray[np.float64]:
         """(n, K, 3) the numbers; refuses what is none."""
@@ -272,7 +191,7 @@ class Annotations:
     @staticmethod
     def _are_good(array: NDArray[np.float64]) -> bool:
         # NaN is neither less nor more than anything.
-        return bool((np.abs(array) < _LARGEST).all() and (array[2::3] >= 0).all())
+        return bool((np.abs(array) < LARGEST).all() and (array[2::3] >= 0).all())
 
     def _checked(self, annotation: dict[str, Any], row: _Numbers) -> list[float]:
         """The numbers of one annotation by the parser of JSON, one by one."""
@@ -285,7 +204,7 @@ class Annotations:
 
     def _check_numbers(self, annotation: dict[str, Any], row: list[Any]) -> None:
         for place, value in enumerate(row):
-            is_number = type(value) in (int, float) and abs(value) < _LARGEST  # NaN is not less than anything
+            is_number = type(value) in (int, float) and abs(value) < LARGEST  # NaN is not less than anything
             if not is_number or (place % 3 == 2 and value < 0):
                 raise FormatError(
                     f"{self.at(annotation)}: point {place // 3} of its keypoints has {value!r:.40}; a missing point is "

@@ -94,10 +94,10 @@ class Rewriting:
 
     def numbers(self, start: int, data: bytes, spans: Iterable[Span], values: Iterable[float | None]) -> None:
         """New numbers in the style of the old ones, None where one stays, in an element that starts at a byte."""
-        for (begin, end), value in zip(spans, values, strict=True):
-            if value is not None:
-                text = in_style_of(data[begin:end].decode(), value)
-                self.put((start + begin, start + end), text.encode())
+        new = [(span, value) for span, value in zip(spans, values, strict=True) if value is not None]
+        for (begin, end), value in sorted(new):
+            text = in_style_of(data[begin:end].decode(), value)
+            self.put((start + begin, start + end), text.encode())
 
     def end(self) -> None:
         """Copy what is left."""
