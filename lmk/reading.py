@@ -137,7 +137,7 @@ def check_tree(tree: Any, where: str, kind: type[LmkError]) -> None:
             waiting += [(part, depth + 1) for pair in value.items() for part in pair]
         elif isinstance(value, list | tuple):
             waiting += [(part, depth + 1) for part in value]
-        elif isinstance(value, str) and not _is_text(value):
+        elif isinstance(value, str) and not is_text(value):
             raise kind(f"{where}: {value!r:.60} has characters that are no text")
 
 
@@ -160,7 +160,8 @@ def _number(number: str) -> float:
     return found
 
 
-def _is_text(value: str) -> bool:
+def is_text(value: str) -> bool:
+    """Whether all characters are text: JSON may have halves of characters, which no file takes."""
     try:
         value.encode()
     except UnicodeEncodeError:

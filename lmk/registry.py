@@ -47,6 +47,8 @@ REFINERS = {
     "keep": Entry("lmk.refine.align:KEEP", "moves nothing: the control of every experiment"),
 }
 FORMATS = {
+    "coco": Entry("lmk.formats.coco:COCO", "COCO keypoints, one JSON file"),
+    "coco-wholebody": Entry("lmk.formats.coco_wholebody:COCO_WHOLEBODY", "COCO-WholeBody: body, feet, face and hands"),
     "csv": Entry("lmk.formats.long_csv:CSV", "one CSV file, a row for each point"),
     "pts": Entry("lmk.formats.pts:PTS", "a .pts file beside each image"),
 }

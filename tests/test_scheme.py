@@ -13,7 +13,8 @@ from hypothesis.extra.numpy import arrays
 from lmk.errors import SchemeError, UnknownName
 from lmk.scheme import known_schemes, load_scheme, parse_scheme
 
-SIZES = {"ibug68": 68, "wflw98": 98, "cofw29": 29, "aflw19": 19, "aflw21": 21}
+SIZES = {"ibug68": 68, "wflw98": 98, "cofw29": 29, "aflw19": 19, "aflw21": 21, "coco17": 17, "hand21": 21,
+         "wholebody133": 133}  # fmt: skip
 
 
 def test_all_schemes_of_the_papers_are_there():
@@ -42,7 +43,7 @@ def test_a_mirrored_contour_is_a_contour(name):
         assert frozenset(scheme.flip[k] for k in contour) in as_sets
 
 
-@pytest.mark.parametrize("name", SIZES)
+@pytest.mark.parametrize("name", [name for name in SIZES if name not in ("coco17", "hand21", "wholebody133")])
 def test_the_papers_normalisers_are_there_and_symmetric(name):
     scheme = load_scheme(name)
 

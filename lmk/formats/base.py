@@ -111,6 +111,7 @@ class Format:
         origin: where its positions count from.
         carries: what its writer can say.
         sized: whether its writer says how large images are; it must where its origin needs that.
+        sizes: numbers of landmarks that its writer can write; None for any.
         sniff: (path, its first 64 KiB, empty for a folder) to a guess, or None; never raises.
         apart: whether its images may lie elsewhere, in a folder that the user names; else they lie beside the labels.
         read: (source, scheme or None, whether every image has to be there) to parts in numbers of the file.  Without
@@ -124,6 +125,7 @@ class Format:
     origin: Origin
     carries: frozenset[Trait]
     sized: bool = False
+    sizes: frozenset[int] | None = None
     sniff: Callable[[Path, bytes], Guess | None] | None = None
     apart: bool = True
     read: Callable[[Source, LandmarkScheme | None, bool], Reading] | None = None

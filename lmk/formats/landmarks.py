@@ -24,14 +24,19 @@ def chosen(asked: LandmarkScheme | None, count: int, where: str) -> LandmarkSche
         if asked.size != count:
             raise SchemeError(f"{where}: {count} points, but scheme {asked.name} has {asked.size}")
         return asked
-    fitting = [scheme for scheme in map(load_scheme, known_schemes()) if scheme.size == count]
-    if len(fitting) != 1:
-        named = f"; {' and '.join(scheme.name for scheme in fitting)} have as many" if fitting else ""
+    found = fitting(count)
+    if len(found) != 1:
+        named = f"; {' and '.join(scheme.name for scheme in found)} have as many" if found else ""
         raise SchemeError(
             f"{where}: {count} points without names{named}; say with --scheme what they mean: a name such as ibug68, "
             "or a .json file"
         )
-    return fitting[0]
+    return found[0]
+
+
+def fitting(count: int) -> list[LandmarkScheme]:
+    """The shipped schemes with so many points."""
+    return [scheme for scheme in map(load_scheme, known_schemes()) if scheme.size == count]
 
 
 def named(
@@ -59,9 +64,9 @@ def named(
     return asked, np.arange(asked.size)
 
 
-def scheme_of(names: Sequence[str], name: str) -> LandmarkScheme:
-    """A scheme with these landmarks and no contours."""
-    return parse_scheme(json.dumps({"name": name, "points": list(names)}), name)
+def scheme_of(names: Sequence[str], name: str, where: str = "") -> LandmarkScheme:
+    """A scheme with these landmarks and no contours; messages name the source."""
+    return parse_scheme(json.dumps({"name": name, "points": list(names)}), where or name)
 
 
 def numbers(names: Sequence[str], scheme: LandmarkScheme) -> NDArray[np.int64]:

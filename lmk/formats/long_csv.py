@@ -85,7 +85,7 @@ def _brought(source: Source) -> LandmarkScheme:
     names = list(dict.fromkeys(first["landmark"].str.strip()))
     if all(name.isdecimal() and len(name) < 8 for name in names):
         return chosen(None, max(map(int, names)) + 1, str(source.path))
-    return scheme_of(names, source.path.stem)
+    return scheme_of(names, source.path.stem, str(source.path))
 
 
 def _separator(header: str) -> str:

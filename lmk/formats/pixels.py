@@ -65,6 +65,15 @@ def _upside_down(points: Points, sizes: Points) -> Points:
     return np.stack([points[..., 0], sizes[..., 1] - points[..., 1]], -1)
 
 
+def texts_of(numbers: Points, decimals: int) -> list[list[str]]:
+    """(n, …) numbers as n lists of text; `text_of`, faster."""
+    shortened = np.round(numbers, decimals) == numbers
+    if shortened.all():
+        pattern = f"%.{decimals}f"
+        return [[pattern % number for number in row] for row in numbers.reshape(len(numbers), -1).tolist()]
+    return [[text_of(number, decimals) for number in row] for row in numbers.reshape(len(numbers), -1).tolist()]
+
+
 SIZED = frozenset({*WHOLE, "bottom"})  # origins whose numbers mean nothing without the image's size
 
 

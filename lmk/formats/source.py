@@ -105,6 +105,15 @@ class Source:
             yield stream
 
     @contextmanager
+    def open_utf8(self, file: Path) -> Iterator[BinaryIO]:
+        """The bytes of a text file of any size, behind its byte order mark; refused where it is in UTF-16 or UTF-32."""
+        with self.open_bytes(file) as stream:
+            start = stream.read(4)
+            _check_encoding(file, start)
+            stream.seek(len(codecs.BOM_UTF8) if start.startswith(codecs.BOM_UTF8) else 0)
+            yield stream
+
+    @contextmanager
     def open_text(self, file: Path) -> Iterator[TextIO]:
         """A file of any size as text, line ends as they are, without a byte order mark."""
         with self.open_bytes(file) as raw:

@@ -16,6 +16,14 @@ SCHEMES = [
     parse_scheme('{"name": "wing", "points": ["tip", "root"]}', "wing"),
     parse_scheme('{"name": "three", "points": 3}', "three"),
 ]
+
+
+def counted(size):
+    """A scheme that only counts its points."""
+    return parse_scheme(f'{{"name": "some", "points": {size}}}', "some")
+
+
+WIDTH, HEIGHT = 640, 427  # of every image: some formats say how large images are, and some count in these
 letters = st.text(st.characters(categories=("L", "N"), include_characters=" _-.(),'"), min_size=1, max_size=8)
 stems = letters.map(lambda text: f"n{text}")  # no hidden files, and no `..`
 texts = st.one_of(st.none(), letters.map(lambda text: f"w{text}"))
@@ -28,9 +36,9 @@ def table_of(form, path, scheme, with_images):
 
 
 @st.composite
-def sets(draw, missing=True, several=True):
+def sets(draw, missing=True, several=True, sizes=None):
     """A set as it may come out of a file: 64ths of a pixel, splits by folder or not, gaps, who labelled it."""
-    scheme = draw(st.sampled_from(SCHEMES))
+    scheme = draw(st.sampled_from(SCHEMES)) if sizes is None else counted(min(sizes))
     folders = draw(st.sampled_from(["by split", "none", "others"]))
     cells = st.one_of(positions, st.none()) if missing and draw(st.booleans()) else positions
     optional = draw(st.sets(st.sampled_from(["annotator", "source", "gross"])))
@@ -46,7 +54,8 @@ def sets(draw, missing=True, several=True):
                 visibility = 0 if where is None else draw(st.sampled_from([1, 2]))
                 rows.append((f"{folder}{stem}.jpg", instance, landmark, x, y, visibility, split, *about.values()))
     columns = ["image", "instance", "landmark", "x", "y", "visibility", "split", *sorted(optional)]
-    return make_set(pd.DataFrame(rows, columns=columns), scheme, {}, "drawn")
+    table = pd.DataFrame(rows, columns=columns).assign(width=WIDTH, height=HEIGHT)
+    return make_set(table, scheme, {}, "drawn")
 
 
 def frame_of(annotations):

@@ -63,6 +63,9 @@ SQL_WORDS = [
     "read_csv('/etc/passwd')", "9" * 400, "1e400", "x'", "$1", "?", "AND", "OR", "NOT", "::INT", "::BLOB", "[1, 2]",
     "{'a': 1}", "interval '1' year", "'infinity'::DATE", "-" * 50, "(" * 200, "avg(", "list(x)", "é", "\ud800", "%",
 ]  # fmt: skip
+# Where labels of a format are written, and which files of these are changed.
+JSON_FORMATS = {"coco": ("labels.json", "faces/labels.json")}
+WHOLE = {"face_kpts": 68, "foot_kpts": 6, "lefthand_kpts": 21, "righthand_kpts": 21, "keypoints": 17}
 
 
 @dataclass(frozen=True)
@@ -140,6 +143,33 @@ def _csv(folder: Path) -> None:
     exchange.write(exchange.format_named("csv"), labels(), folder / "faces" / "labels.csv")
     _write_images(folder / "faces")
     write_annotations(ingest(folder / "faces" / "labels.csv", "csv", FACE, 1.25), folder / "read.parquet")
+
+
+def _written(form: str, name: str) -> Callable[[Path], None]:
+    """A good folder of a format that can say all of the labels."""
+
+    def make(folder: Path) -> None:
+        (folder / "faces").mkdir()
+        _write_images(folder / "faces")
+        exchange.write(exchange.format_named(form), labels(), folder / "faces" / name)
+        write_annotations(ingest(folder / "faces" / name, form, FACE, 1.25, False), folder / "read.parquet")
+
+    return make
+
+
+def _whole_body(folder: Path) -> None:
+    """A person with all points; hands are read, in two instances."""
+    (folder / "faces").mkdir()
+    people = [{"id": k, "image_id": 1, "lefthand_valid": True} | {key: [5 + k, 6.5, 2] * n for key, n in WHOLE.items()}
+              for k in range(2)]  # fmt: skip
+    tree = {"images": [{"id": 1, "file_name": "a.png", "width": 32, "height": 24}], "annotations": people}
+    write_json(tree, folder / "faces" / "labels.json")
+    read = ingest(folder / "faces" / "labels.json", "coco-wholebody", load_scheme("hand21"), 1.25, False)
+    write_annotations(read, folder / "read.parquet")
+
+
+def _ingest_hands(folder: Path) -> None:
+    ingest(folder / "faces" / "labels.json", "coco-wholebody", load_scheme("hand21"), 1.25, False)
 
 
 def _ingest(form: str, name: str, with_images: bool) -> Callable[[Path], None]:
@@ -405,6 +435,13 @@ TARGETS: dict[str, Target] = {
                        _write_back("pts", "faces")),
     "csv back": Target(_csv, [("faces/*.csv", mutations.of_text)], _write_back("csv", "faces/labels.csv")),
     "guess": Target(_csv, [("faces/*.csv", mutations.of_text)], _guess),
+    **{form: Target(_written(form, name), [(files, mutations.of_json)], _ingest(form, f"faces/{name}", False))
+       for form, (name, files) in JSON_FORMATS.items()},
+    **{f"{form} back": Target(_written(form, name), [(files, mutations.of_json)], _write_back(form, f"faces/{name}"))
+       for form, (name, files) in JSON_FORMATS.items()},
+    "coco-wholebody": Target(_whole_body, [("faces/*.json", mutations.of_json)], _ingest_hands),
+    "coco-wholebody back": Target(_whole_body, [("faces/*.json", mutations.of_json)],
+                                  _write_back("coco-wholebody", "faces/labels.json")),
     "scheme": Target(_scheme, [("scheme.json", mutations.of_json)], _read_scheme),
     "params": Target(_params, [("params.yaml", mutations.of_text)], lambda folder: load_params(folder / "params.yaml")),
     "set": _Case(lambda folder: None, [], _set_case, names_file=False),  # type: ignore[arg-type]
@@ -433,6 +470,7 @@ TARGETS: dict[str, Target] = {
 # the report, whose charts take seconds to start.
 QUICK = {
     "scheme": 300, "weights": 300, "rwlock": 200, "crops": 200, "params": 60, "set": 60, "images": 60, "sheet": 60,
-    "pts": 40, "csv": 40, "pts back": 30, "csv back": 30, "truth": 30, "results": 30, "sets": 25, "checkpoint": 20,
-    "sql": 20, "model": 15, "guess": 15, "history": 8, "table": 6,
+    **dict.fromkeys(JSON_FORMATS, 40), **dict.fromkeys((f"{form} back" for form in JSON_FORMATS), 30),
+    "coco-wholebody": 30, "coco-wholebody back": 20, "pts": 40, "csv": 40, "pts back": 30, "csv back": 30, "truth": 30,
+    "results": 30, "sets": 25, "checkpoint": 20, "sql": 20, "model": 15, "guess": 15, "history": 8, "table": 6,
 }  # fmt: skip
