@@ -10,6 +10,7 @@ from __future__ import annotations
 PARAMETER_BYTES = 1 << 20  # a parameter file has some kB
 SCHEME_BYTES = 1 << 22  # names and contours of POINTS points
 LABEL_BYTES = 1 << 22  # one .pts file; 10,000 points take 0.3 MiB
+TAG_BYTES = 1 << 22  # one tag of an XML file; 10,000 points in one take 0.2 MiB
 LIST_BYTES = 1 << 30  # one line an image: annotators.csv of ten million images
 JSON_BYTES = 1 << 28  # results and descriptions of networks: the audit of a large set has some MB
 CURVE_BYTES = 1 << 26  # a line each 2,000 images seen

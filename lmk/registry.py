@@ -48,6 +48,7 @@ REFINERS = {
 }
 FORMATS = {
     "csv": Entry("lmk.formats.long_csv:CSV", "one CSV file, a row for each point"),
+    "cvat": Entry("lmk.formats.cvat:CVAT", "CVAT for images 1.1, an XML file"),
     "pts": Entry("lmk.formats.pts:PTS", "a .pts file beside each image"),
 }
 

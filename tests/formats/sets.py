@@ -16,6 +16,7 @@ SCHEMES = [
     parse_scheme('{"name": "wing", "points": ["tip", "root"]}', "wing"),
     parse_scheme('{"name": "three", "points": 3}', "three"),
 ]
+SIZE = (640, 480)  # of all images: formats that say it need one
 letters = st.text(st.characters(categories=("L", "N"), include_characters=" _-.(),'"), min_size=1, max_size=8)
 stems = letters.map(lambda text: f"n{text}")  # no hidden files, and no `..`
 texts = st.one_of(st.none(), letters.map(lambda text: f"w{text}"))
@@ -44,8 +45,10 @@ def sets(draw, missing=True, several=True):
                 where = draw(cells)
                 x, y = (np.nan, np.nan) if where is None else (where[0] / 64, where[1] / 64)
                 visibility = 0 if where is None else draw(st.sampled_from([1, 2]))
-                rows.append((f"{folder}{stem}.jpg", instance, landmark, x, y, visibility, split, *about.values()))
-    columns = ["image", "instance", "landmark", "x", "y", "visibility", "split", *sorted(optional)]
+                rows.append(
+                    (f"{folder}{stem}.jpg", instance, landmark, x, y, visibility, split, *SIZE, *about.values())
+                )
+    columns = ["image", "instance", "landmark", "x", "y", "visibility", "split", "width", "height", *sorted(optional)]
     return make_set(pd.DataFrame(rows, columns=columns), scheme, {}, "drawn")
 
 

@@ -296,6 +296,8 @@ def test_what_nobody_moved_is_written_with_the_numbers_that_were_read(name, tmp_
             "landmark": np.tile(range(3), 5),
             "x": numbers[..., 0].ravel(),
             "y": numbers[..., 1].ravel(),
+            "width": 4000,
+            "height": 3000,
         }
     )
     write(form, make_set(table, scheme, {}, "made"), tmp_path / "first")

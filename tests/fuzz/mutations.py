@@ -74,6 +74,32 @@ def of_text(data: bytes, rng: Random) -> bytes:
     return "\n".join(lines).encode("utf-8", "surrogatepass")
 
 
+def of_xml(data: bytes, rng: Random) -> bytes:
+    """Attributes with other values, tags that are gone, twice or elsewhere, a DOCTYPE, nesting; or changed text."""
+    if rng.random() < 0.4:
+        return of_text(data, rng)
+    pieces = data.decode("utf-8", "replace").split("<")
+    for _ in range(rng.choice((1, 1, 2, 3))):
+        at, kind = rng.randrange(len(pieces)), rng.randrange(8)
+        if kind <= 2:
+            values = pieces[at].split('"')
+            values[rng.randrange(len(values))] = rng.choice((rng.choice(WORDS), "1,2", "1,2;3,4", "&#49;,2", "&a;"))
+            pieces[at] = '"'.join(values)
+        elif kind == 3 and len(pieces) > 1:
+            del pieces[at]
+        elif kind == 4:
+            pieces.insert(rng.randrange(len(pieces)), pieces[at])
+        elif kind == 5:
+            other = rng.randrange(len(pieces))
+            pieces[at], pieces[other] = pieces[other], pieces[at]
+        elif kind == 6:
+            entity = '!DOCTYPE a [<!ENTITY a "aaaa"><!ENTITY b SYSTEM "file:///etc/passwd">]>'
+            pieces.insert(rng.randrange(len(pieces)), rng.choice((entity, "!--", "![CDATA[", "?xml version='9'?>")))
+        else:
+            pieces.insert(at, "a>" + "<a>" * rng.choice((10, 100, 10_000)))
+    return "<".join(pieces).encode("utf-8", "surrogatepass")
+
+
 def of_json(data: bytes, rng: Random) -> bytes:
     """Other values, other types, keys that are missing or too many, nesting without end; or changed bytes."""
     if rng.random() < 0.25:

@@ -160,6 +160,16 @@ def _write_back(form: str, name: str) -> Callable[[Path], None]:
     return read
 
 
+def _xml(form: str) -> Callable[[Path], None]:
+    def make(folder: Path) -> None:
+        (folder / "faces").mkdir()
+        exchange.write(exchange.format_named(form), labels(), folder / "faces" / "labels.xml")
+        _write_images(folder / "faces")
+        write_annotations(ingest(folder / "faces" / "labels.xml", form, FACE, 1.25), folder / "read.parquet")
+
+    return make
+
+
 def _guess(folder: Path) -> None:
     write_json(FACE.to_json(), folder / "scheme.json")
     read_anything(folder / "faces" / "labels.csv", scheme=str(folder / "scheme.json"), images=False)
@@ -401,6 +411,8 @@ TARGETS: dict[str, Target] = {
     "pts": Target(_pts, [("faces/*.pts", mutations.of_text), ("faces/*.csv", mutations.of_text)],
                   _ingest("pts", "faces", False)),
     "csv": Target(_csv, [("faces/*.csv", mutations.of_text)], _ingest("csv", "faces/labels.csv", False)),
+    "cvat": Target(_xml("cvat"), [("faces/*.xml", mutations.of_xml)], _ingest("cvat", "faces/labels.xml", False)),
+    "cvat back": Target(_xml("cvat"), [("faces/*.xml", mutations.of_xml)], _write_back("cvat", "faces/labels.xml")),
     "pts back": Target(_pts, [("faces/*.pts", mutations.of_text), ("faces/*.csv", mutations.of_text)],
                        _write_back("pts", "faces")),
     "csv back": Target(_csv, [("faces/*.csv", mutations.of_text)], _write_back("csv", "faces/labels.csv")),
@@ -434,5 +446,5 @@ TARGETS: dict[str, Target] = {
 QUICK = {
     "scheme": 300, "weights": 300, "rwlock": 200, "crops": 200, "params": 60, "set": 60, "images": 60, "sheet": 60,
     "pts": 40, "csv": 40, "pts back": 30, "csv back": 30, "truth": 30, "results": 30, "sets": 25, "checkpoint": 20,
-    "sql": 20, "model": 15, "guess": 15, "history": 8, "table": 6,
+    "cvat": 40, "cvat back": 30, "sql": 20, "model": 15, "guess": 15, "history": 8, "table": 6,
 }  # fmt: skip
