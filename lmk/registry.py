@@ -49,6 +49,7 @@ REFINERS = {
 FORMATS = {
     "csv": Entry("lmk.formats.long_csv:CSV", "one CSV file, a row for each point"),
     "cvat": Entry("lmk.formats.cvat:CVAT", "CVAT for images 1.1, an XML file"),
+    "dlib": Entry("lmk.formats.dlib_xml:DLIB", "XML of dlib and its imglab"),
     "pts": Entry("lmk.formats.pts:PTS", "a .pts file beside each image"),
 }
 

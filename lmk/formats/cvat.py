@@ -25,15 +25,14 @@ from lmk.formats.cvat_layout import Kind, Layout, layout_of
 from lmk.formats.cvat_write import write
 from lmk.formats.pixels import Points
 from lmk.formats.source import Source
-from lmk.formats.xml_places import Edit, Tags, rewritten, root_of
+from lmk.formats.xml_places import NUMBER, Edit, Tags, rewritten, root_of
 from lmk.names import Folder
 from lmk.registry import Origin
 from lmk.scheme import LandmarkScheme
 
 ORIGIN: Origin = "corner"
-_NUMBER = r"\s*[-+]?(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:[eE][-+]?[0-9]+)?\s*"
-_PAIR = re.compile(f"{_NUMBER},{_NUMBER}")
-_PAIRS = re.compile(f"(?:{_NUMBER},{_NUMBER};)*+")
+_PAIR = re.compile(f"{NUMBER},{NUMBER}")
+_PAIRS = re.compile(f"(?:{NUMBER},{NUMBER};)*+")
 _WORD = re.compile(rb"[^\s,;]+")
 _AS_SPLIT = {**{split: split for split in SPLITS}, "training": "train", "validation": "val", "testing": "test"}
 _IMAGES = "images/"  # where CVAT puts the pictures beside its file, in folders by subset or without

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -11,7 +10,7 @@ from lmk.errors import FormatError
 from lmk.formats.base import Losses
 from lmk.formats.cvat_layout import Layout
 from lmk.formats.source import Source
-from lmk.formats.xml_places import events
+from lmk.formats.xml_places import events, pixels_of
 
 _ENDS = frozenset({"image", "skeleton"})
 _OTHER = {"box": "boxes", "polygon": "polygons", "polyline": "polylines", "ellipse": "ellipses", "cuboid": "cuboids",
@@ -94,13 +93,7 @@ def _example(image: Image, attributes: dict[str, str]) -> str:
 
 def _image(attributes: dict[str, str], path: Path) -> Image:
     name = attributes.get("name", "").replace("\\", "/")
-    sizes = []
-    for side in ("width", "height"):
-        text = attributes.get(side, "")
-        if text and not (text.isascii() and text.isdecimal() and 0 < len(text) < 10 and int(text)):
-            raise FormatError(f"{path}: image {name}: {side} is a number of pixels, not {text!r:.60}")
-        sizes.append(float(text) if text else math.nan)
-    return Image(name, (sizes[0], sizes[1]), attributes.get("subset", ""))
+    return Image(name, pixels_of(attributes, name, path), attributes.get("subset", ""))
 
 
 def _taken(image: Image, attributes: dict[str, str], place: int, layout: Layout, path: Path) -> bool:

@@ -96,6 +96,8 @@ def layout_of(source: Source, asked: LandmarkScheme | None, notes: list[str]) ->
     names = meta.points_of(label) if kind == "skeletons" else []
     if not names:
         names = _used(source, kind, label, meta)
+    if asked is not None and set(names) <= set(asked.names):  # those that nobody used are not in the file
+        return Layout(kind, label, {name: k for k, name in enumerate(asked.names)}, asked, meta.subset)
     brought = _scheme(names, label or source.path.stem, where, _edges(meta, label, names))
     scheme, order = named(asked, brought, where, notes)
     numbers = {name: int(number) for name, number in zip(names, order, strict=True)}

@@ -5,6 +5,7 @@ Any DOCTYPE is refused: with it go entities that swell, and all that a parser wo
 
 from __future__ import annotations
 
+import math
 import re
 import shutil
 from collections.abc import Iterator, Mapping
@@ -13,7 +14,6 @@ from typing import BinaryIO, NoReturn
 from xml.parsers import expat
 
 from lmk.errors import DataError, FormatError
-from lmk.formats.changes import in_style_of
 from lmk.formats.source import Source, check_encoding
 from lmk.limits import NESTING, TAG_BYTES
 from lmk.reading import whole
@@ -23,6 +23,7 @@ from lmk.store import replacing
 # end where that is wanted.
 Event = tuple[str, dict[str, str] | None, int, str]
 Edit = tuple[int, int, bytes]  # from one byte to another of the old file, and what is there in the new one
+NUMBER = r"\s*[-+]?(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:[eE][-+]?[0-9]+)?\s*"  # what Python takes for one may be more
 _CHUNK = 1 << 16
 _TAG = re.compile(rb"""<[^\s<>/]+(?:\s+[^\s=<>/]+\s*=\s*(?:"[^"<]*"|'[^'<]*'))*\s*/?>""")
 _ATTRIBUTE = re.compile(rb"""\s([^\s=<>/]+)\s*=\s*(?:"([^"]*)"|'([^']*)')""")
@@ -124,11 +125,22 @@ class Tags:
         return values
 
 
-def number_edit(place: int, value: bytes, new: float) -> Edit:
-    """A value that is one number, with another number in its place."""
+def edit_of(place: int, value: bytes, new: str) -> Edit:
+    """A value that starts at a byte, with something else in its place; spaces around it stay."""
     old = value.strip()
     start = place + value.index(old)
-    return start, start + len(old), in_style_of(old.decode("ascii", "replace"), new).encode()
+    return start, start + len(old), new.encode()
+
+
+def pixels_of(attributes: Mapping[str, str], image: str, path: Path) -> tuple[float, float]:
+    """Width and height of an image as its tag says them, NaN where it does not."""
+    sizes = []
+    for side in ("width", "height"):
+        text = attributes.get(side, "")
+        if text and not (text.isascii() and text.isdecimal() and len(text) < 10 and int(text)):
+            raise FormatError(f"{path}: image {image}: {side} is a number of pixels, not {text!r:.60}")
+        sizes.append(float(text) if text else math.nan)
+    return sizes[0], sizes[1]
 
 
 def rewritten(source: Source, edits: Iterator[Edit], target: Path) -> None:

@@ -113,6 +113,8 @@ def test_a_users_scheme_with_the_same_names_decides_their_order(tmp_path):
     made, _, _ = taken(put(tmp_path), mine)
 
     np.testing.assert_array_equal(made.points[0, :2], [[29.5, 31], [9.5, 10.75]])
+    wider = parse_scheme('{"name": "four", "points": ["ear", "chin", "nose", "eye & brow"]}', "four")
+    np.testing.assert_array_equal(taken(put(tmp_path, meta=""), wider)[0].points[0, :2], [[np.nan] * 2, [29.5, 31]])
     with pytest.raises(SchemeError, match="3 landmarks, but scheme ibug68 has 68"):
         taken(put(tmp_path), load_scheme("ibug68"))
 

@@ -413,6 +413,8 @@ TARGETS: dict[str, Target] = {
     "csv": Target(_csv, [("faces/*.csv", mutations.of_text)], _ingest("csv", "faces/labels.csv", False)),
     "cvat": Target(_xml("cvat"), [("faces/*.xml", mutations.of_xml)], _ingest("cvat", "faces/labels.xml", False)),
     "cvat back": Target(_xml("cvat"), [("faces/*.xml", mutations.of_xml)], _write_back("cvat", "faces/labels.xml")),
+    "dlib": Target(_xml("dlib"), [("faces/*.xml", mutations.of_xml)], _ingest("dlib", "faces/labels.xml", False)),
+    "dlib back": Target(_xml("dlib"), [("faces/*.xml", mutations.of_xml)], _write_back("dlib", "faces/labels.xml")),
     "pts back": Target(_pts, [("faces/*.pts", mutations.of_text), ("faces/*.csv", mutations.of_text)],
                        _write_back("pts", "faces")),
     "csv back": Target(_csv, [("faces/*.csv", mutations.of_text)], _write_back("csv", "faces/labels.csv")),
@@ -446,5 +448,6 @@ TARGETS: dict[str, Target] = {
 QUICK = {
     "scheme": 300, "weights": 300, "rwlock": 200, "crops": 200, "params": 60, "set": 60, "images": 60, "sheet": 60,
     "pts": 40, "csv": 40, "pts back": 30, "csv back": 30, "truth": 30, "results": 30, "sets": 25, "checkpoint": 20,
-    "cvat": 40, "cvat back": 30, "sql": 20, "model": 15, "guess": 15, "history": 8, "table": 6,
+    "cvat": 40, "cvat back": 30, "dlib": 40, "dlib back": 30, "sql": 20, "model": 15, "guess": 15,
+    "history": 8, "table": 6,
 }  # fmt: skip
