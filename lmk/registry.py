@@ -51,6 +51,7 @@ FORMATS = {
     "cvat": Entry("lmk.formats.cvat:CVAT", "CVAT for images 1.1, an XML file"),
     "dlib": Entry("lmk.formats.dlib_xml:DLIB", "XML of dlib and its imglab"),
     "pts": Entry("lmk.formats.pts:PTS", "a .pts file beside each image"),
+    "sleap": Entry("lmk.formats.sleap:SLEAP", "a .slp file of SLEAP"),
 }
 
 

@@ -110,8 +110,9 @@ def test_parts_have_whole_instances_of_bounded_size_and_say_where_they_come_from
 def disguised(folder, lines, mark):
     """The same labels as another program on another machine might have written them."""
     for file in [folder] if folder.is_file() else [path for path in folder.rglob("*") if path.is_file()]:
-        data = file.read_bytes().replace(b"\n", lines)
-        file.write_bytes(mark + data)
+        data = file.read_bytes()
+        if b"\0" not in data:
+            file.write_bytes(mark + data.replace(b"\n", lines))
 
 
 def contents(path):

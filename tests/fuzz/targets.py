@@ -160,12 +160,12 @@ def _write_back(form: str, name: str) -> Callable[[Path], None]:
     return read
 
 
-def _xml(form: str) -> Callable[[Path], None]:
+def _file(form: str, name: str) -> Callable[[Path], None]:
     def make(folder: Path) -> None:
         (folder / "faces").mkdir()
-        exchange.write(exchange.format_named(form), labels(), folder / "faces" / "labels.xml")
+        exchange.write(exchange.format_named(form), labels(), folder / "faces" / name)
         _write_images(folder / "faces")
-        write_annotations(ingest(folder / "faces" / "labels.xml", form, FACE, 1.25), folder / "read.parquet")
+        write_annotations(ingest(folder / "faces" / name, form, FACE, 1.25), folder / "read.parquet")
 
     return make
 
@@ -411,10 +411,14 @@ TARGETS: dict[str, Target] = {
     "pts": Target(_pts, [("faces/*.pts", mutations.of_text), ("faces/*.csv", mutations.of_text)],
                   _ingest("pts", "faces", False)),
     "csv": Target(_csv, [("faces/*.csv", mutations.of_text)], _ingest("csv", "faces/labels.csv", False)),
-    "cvat": Target(_xml("cvat"), [("faces/*.xml", mutations.of_xml)], _ingest("cvat", "faces/labels.xml", False)),
-    "cvat back": Target(_xml("cvat"), [("faces/*.xml", mutations.of_xml)], _write_back("cvat", "faces/labels.xml")),
-    "dlib": Target(_xml("dlib"), [("faces/*.xml", mutations.of_xml)], _ingest("dlib", "faces/labels.xml", False)),
-    "dlib back": Target(_xml("dlib"), [("faces/*.xml", mutations.of_xml)], _write_back("dlib", "faces/labels.xml")),
+    **{
+        name + back: Target(_file(name, file), [("faces/labels.*", how)], read(name, f"faces/{file}"))
+        for name, file, how in (
+            ("cvat", "labels.xml", mutations.of_xml), ("dlib", "labels.xml", mutations.of_xml),
+            ("sleap", "labels.slp", mutations.of_hdf5),
+        )
+        for back, read in (("", lambda form, file: _ingest(form, file, False)), (" back", _write_back))
+    },
     "pts back": Target(_pts, [("faces/*.pts", mutations.of_text), ("faces/*.csv", mutations.of_text)],
                        _write_back("pts", "faces")),
     "csv back": Target(_csv, [("faces/*.csv", mutations.of_text)], _write_back("csv", "faces/labels.csv")),
@@ -448,6 +452,6 @@ TARGETS: dict[str, Target] = {
 QUICK = {
     "scheme": 300, "weights": 300, "rwlock": 200, "crops": 200, "params": 60, "set": 60, "images": 60, "sheet": 60,
     "pts": 40, "csv": 40, "pts back": 30, "csv back": 30, "truth": 30, "results": 30, "sets": 25, "checkpoint": 20,
-    "cvat": 40, "cvat back": 30, "dlib": 40, "dlib back": 30, "sql": 20, "model": 15, "guess": 15,
-    "history": 8, "table": 6,
+    "cvat": 40, "cvat back": 30, "dlib": 40, "dlib back": 30, "sleap": 40, "sleap back": 30, "sql": 20,
+    "model": 15, "guess": 15, "history": 8, "table": 6,
 }  # fmt: skip
