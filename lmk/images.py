@@ -7,6 +7,7 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
@@ -95,6 +96,17 @@ def decode(data: bytes, path: Path) -> NDArray[np.uint8]:
     if image is None:
         raise ImageError(f"{path}: not an image that OpenCV can decode; known endings: {' '.join(SUFFIXES)}")
     return np.asarray(image, np.uint8)
+
+
+def png_of(pixels: NDArray[np.integer[Any]]) -> bytes:
+    """The PNG file of grey (height, width[, 1]) or RGB (height, width, 3) pixels of one byte each."""
+    image = pixels[..., 0] if pixels.ndim == 3 and pixels.shape[2] == 1 else pixels
+    if not (image.ndim == 2 or (image.ndim == 3 and image.shape[2] == 3)) or not image.size or image.dtype.itemsize > 1:
+        raise ImageError(f"pixels of shape {pixels.shape} and type {pixels.dtype}; a picture is grey or RGB, of bytes")
+    blue_first = image if image.ndim == 2 else image[..., ::-1]
+    done, data = cv2.imencode(".png", np.ascontiguousarray(blue_first, np.uint8))
+    assert done
+    return bytes(data.tobytes())
 
 
 def crop(image: NDArray[np.uint8], box: NDArray[np.float64], size: int) -> NDArray[np.uint8]:

@@ -19,7 +19,7 @@ from lmk.annotations import AnnotationSet, default_boxes, make_set
 from lmk.config import DataParams
 from lmk.errors import DataError
 from lmk.formats.base import Format, Loss
-from lmk.formats.exchange import format_named, looks_like, read
+from lmk.formats.exchange import format_named, looks_like, read, settled
 from lmk.formats.source import Source
 from lmk.image_header import turned
 from lmk.images import read_with_bytes
@@ -57,6 +57,7 @@ def ingest(
     source = folder.path
     if not isinstance(form, Format):
         form = format_of(source, form)
+    form = settled(form, Source(source, folder.links, folder.images))
     reading = read(form, folder, scheme, with_images)
     scheme = reading.scheme
     provenance: dict[str, Any] = {
@@ -109,7 +110,7 @@ def ingest_data(
     scheme = load_scheme(data.scheme) if data.scheme else None
     form = format_of(data.folder.path, data.format)
     if data.origin is not None:
-        form = replace(form, origin=data.origin)
+        form = replace(form, origin=data.origin, origin_of=None)
     return with_splits(ingest(data.folder, form, scheme, data.box_scale, images, progress), data.split)
 
 

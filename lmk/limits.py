@@ -13,7 +13,9 @@ LABEL_BYTES = 1 << 22  # one .pts file; 10,000 points take 0.3 MiB
 ELEMENT_BYTES = (
     1 << 26
 )  # one entry of a JSON list: an annotation with its outline has some kB, a task may hold its picture
+TAG_BYTES = 1 << 22  # one tag of an XML file; 10,000 points in one take 0.2 MiB
 LIST_BYTES = 1 << 30  # one line an image: annotators.csv of ten million images
+TABLE_BYTES = 1 << 38  # an HDF5 or SQLite file; packages have pictures in them, and are read row by row
 JSON_BYTES = 1 << 28  # results and descriptions of networks: the audit of a large set has some MB
 CURVE_BYTES = 1 << 26  # a line each 2,000 images seen
 IMAGE_BYTES = 1 << 30  # an image of PIXELS pixels that is not compressed has 0.6 GB
@@ -28,6 +30,7 @@ ENTRIES = 100_000  # of a parameter file with its aliases written out; ten lines
 POINTS = 10_000  # of a scheme: dense meshes have some thousands; tables of pairs of points have to fit into memory
 SET_ROWS = 1 << 29  # points of a set: about 20 GB of memory, fifty times the largest set measured
 SET_BYTES = 1 << 36  # a file of SET_ROWS points with all evidence has about 20 GB
+PIECE_BYTES = 1 << 27  # of a table in an HDF5 or MATLAB file, unpacked, at once: two million instances
 CELL_BYTES = 1 << 12  # of one point in a Parquet file, unpacked: a few kB of file can stand for 10^9 bytes of text
 PIXELS = 200_000_000  # of an image, up to 1.2 GB while it is decoded; the largest cameras have 151 million
 

@@ -50,7 +50,10 @@ FORMATS = {
     "coco": Entry("lmk.formats.coco:COCO", "COCO keypoints, one JSON file"),
     "coco-wholebody": Entry("lmk.formats.coco_wholebody:COCO_WHOLEBODY", "COCO-WholeBody: body, feet, face and hands"),
     "csv": Entry("lmk.formats.long_csv:CSV", "one CSV file, a row for each point"),
+    "cvat": Entry("lmk.formats.cvat:CVAT", "CVAT for images 1.1, an XML file"),
+    "dlib": Entry("lmk.formats.dlib_xml:DLIB", "XML of dlib and its imglab"),
     "pts": Entry("lmk.formats.pts:PTS", "a .pts file beside each image"),
+    "sleap": Entry("lmk.formats.sleap:SLEAP", "a .slp file of SLEAP"),
 }
 
 

@@ -110,6 +110,7 @@ class Format:
         name: its key in the registry.
         origin: where its positions count from.
         carries: what its writer can say.
+        origin_of: where positions of one source count from, if versions of the format differ; `origin` is the writer's.
         sized: whether its writer says how large images are; it must where its origin needs that.
         sizes: numbers of landmarks that its writer can write; None for any.
         sniff: (path, its first 64 KiB, empty for a folder) to a guess, or None; never raises.
@@ -126,6 +127,7 @@ class Format:
     carries: frozenset[Trait]
     sized: bool = False
     sizes: frozenset[int] | None = None
+    origin_of: Callable[[Source], Origin] | None = None
     sniff: Callable[[Path, bytes], Guess | None] | None = None
     apart: bool = True
     read: Callable[[Source, LandmarkScheme | None, bool], Reading] | None = None

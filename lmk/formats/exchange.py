@@ -47,6 +47,11 @@ def looks_like(path: Path) -> tuple[Format, Guess]:
     raise DataError(f"{path}: looks like {what}; say with --format which it is: {', '.join(FORMATS)}")
 
 
+def settled(form: Format, source: Source) -> Format:
+    """The format with the origin of one source, where versions differ and the user has not said it."""
+    return form if form.origin_of is None else replace(form, origin=form.origin_of(source), origin_of=None)
+
+
 def read(form: Format, source: AnyFolder, scheme: LandmarkScheme | None, with_images: bool) -> Reading:
     """Read labels; positions of the parts are ours, and every image's name stays in the dataset's folder.
 
@@ -58,7 +63,10 @@ def read(form: Format, source: AnyFolder, scheme: LandmarkScheme | None, with_im
         raise FormatError(f"{path}: lmk writes format {form.name}, but does not read it")
     if folder.images is not None and not form.apart:
         raise FormatError(f"{path}: images of format {form.name} lie beside their labels; leave --images out")
-    reading = form.read(Source(path, folder.links, folder.images), scheme, with_images)
+    opened = Source(path, folder.links, folder.images)
+    form = settled(form, opened)
+    assert form.read is not None
+    reading = form.read(opened, scheme, with_images)
     return replace(reading, parts=_ours(reading.parts, form.origin, str(path)))
 
 
@@ -121,6 +129,8 @@ def write_back(form: Format, path: Path, before: AnnotationSet, after: Annotatio
     """
     if form.write_back is None:
         raise FormatError(f"{path}: lmk cannot write back into format {form.name}; export the set instead")
+    form = settled(form, Source(path))
+    assert form.write_back is not None
     check_same_scheme(before.scheme, after.scheme, str(path))
     rows = {key: row for row, key in enumerate(_keys(before))}
     keys = _keys(after)

@@ -92,7 +92,7 @@ class Source:
     def text(self, file: Path, limit: int) -> str:
         """The text of a file of at most `limit` bytes, line ends as they are, without a byte order mark."""
         data = self.data(file, limit)
-        _check_encoding(file, data)
+        check_encoding(file, data)
         try:
             return data.decode("utf-8-sig")
         except UnicodeDecodeError as cause:
@@ -117,7 +117,7 @@ class Source:
     def open_text(self, file: Path) -> Iterator[TextIO]:
         """A file of any size as text, line ends as they are, without a byte order mark."""
         with self.open_bytes(file) as raw:
-            _check_encoding(file, raw.read(4))
+            check_encoding(file, raw.read(4))
             raw.seek(0)
             try:
                 with io.TextIOWrapper(raw, encoding="utf-8-sig", newline="") as stream:
@@ -144,7 +144,8 @@ def _entries(folder: Path) -> list[tuple[Path, bool, bool]]:
         raise DataError(f"{folder}: cannot be read ({cause.strerror})") from cause
 
 
-def _check_encoding(file: Path, data: bytes) -> None:
+def check_encoding(file: Path, data: bytes) -> None:
+    """Refuse text whose first bytes say that it is not UTF-8."""
     if data.startswith(_OTHER_UNICODE):
         raise FormatError(f"{file}: UTF-16 or UTF-32 text; save it as UTF-8")
 

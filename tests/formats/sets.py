@@ -9,6 +9,7 @@ import pandas as pd
 from hypothesis import strategies as st
 
 from lmk.annotations import SPLITS, make_set
+from lmk.formats.base import Trait
 from lmk.formats.exchange import read
 from lmk.scheme import parse_scheme
 
@@ -73,3 +74,10 @@ def elsewhere(annotations, rng):
     """The same set with every labelled point somewhere else, at least a 64th of a pixel away."""
     steps = rng.integers(1, 300, annotations.points.shape) * rng.choice([-1, 1], annotations.points.shape)
     return annotations.moved(annotations.points + steps / 64, 1, {}, {})
+
+
+def fitting(form, annotations):
+    """The same set with positions that a format can say: whole numbers where it has no others."""
+    if Trait.SUBPIXEL in form.carries:
+        return annotations
+    return annotations.with_columns(x=np.rint(annotations.column("x")), y=np.rint(annotations.column("y")))

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import io
 import json
 import random
 from pathlib import Path
 
+import h5py
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -72,6 +74,32 @@ def of_text(data: bytes, rng: Random) -> bytes:
             other = rng.randrange(len(lines))
             lines[at], lines[other] = lines[other], lines[at]
     return "\n".join(lines).encode("utf-8", "surrogatepass")
+
+
+def of_xml(data: bytes, rng: Random) -> bytes:
+    """Attributes with other values, tags that are gone, twice or elsewhere, a DOCTYPE, nesting; or changed text."""
+    if rng.random() < 0.4:
+        return of_text(data, rng)
+    pieces = data.decode("utf-8", "replace").split("<")
+    for _ in range(rng.choice((1, 1, 2, 3))):
+        at, kind = rng.randrange(len(pieces)), rng.randrange(8)
+        if kind <= 2:
+            values = pieces[at].split('"')
+            values[rng.randrange(len(values))] = rng.choice((rng.choice(WORDS), "1,2", "1,2;3,4", "&#49;,2", "&a;"))
+            pieces[at] = '"'.join(values)
+        elif kind == 3 and len(pieces) > 1:
+            del pieces[at]
+        elif kind == 4:
+            pieces.insert(rng.randrange(len(pieces)), pieces[at])
+        elif kind == 5:
+            other = rng.randrange(len(pieces))
+            pieces[at], pieces[other] = pieces[other], pieces[at]
+        elif kind == 6:
+            entity = '!DOCTYPE a [<!ENTITY a "aaaa"><!ENTITY b SYSTEM "file:///etc/passwd">]>'
+            pieces.insert(rng.randrange(len(pieces)), rng.choice((entity, "!--", "![CDATA[", "?xml version='9'?>")))
+        else:
+            pieces.insert(at, "a>" + "<a>" * rng.choice((10, 100, 10_000)))
+    return "<".join(pieces).encode("utf-8", "surrogatepass")
 
 
 def of_json(data: bytes, rng: Random) -> bytes:
@@ -181,6 +209,51 @@ def _other_values(column: pa.ChunkedArray, rng: Random) -> pa.Array:
         return pa.array(values, column.type)
     except (pa.ArrowException, OverflowError, TypeError):
         return pa.array([None if each is None else str(each) for each in values], pa.string())
+
+
+def of_hdf5(data: bytes, rng: Random) -> bytes:
+    """Tables with other values, of other types, longer or gone, links in their place, other attributes; or bytes."""
+    if rng.random() < 0.4:
+        return of_bytes(data, rng)
+    file = io.BytesIO(data)
+    try:
+        with h5py.File(file, "r+") as root:
+            names: list[str] = []
+            root.visit(names.append)
+            for _ in range(rng.choice((1, 1, 2))):
+                _other_hdf5(root, rng.choice(names), rng)
+    except (KeyError, ValueError, TypeError, OSError, RuntimeError, OverflowError):  # an earlier mutation was here
+        return of_bytes(data, rng)
+    return file.getvalue()
+
+
+def _other_hdf5(root: h5py.File, name: str, rng: Random) -> None:
+    at, kind = root[name], rng.randrange(7)
+    if kind == 0 and at.attrs:
+        key = rng.choice(sorted(at.attrs))
+        old = at.attrs[key]
+        text = bytes(old) if isinstance(old, bytes) else str(old).encode()
+        at.attrs[key] = rng.choice((np.bytes_(of_json(text, rng).replace(b"\0", b"")), 1.5, np.arange(3), "é"))
+    elif kind == 1:
+        del root[name]
+        root[name] = rng.choice((h5py.SoftLink("/frames"), h5py.ExternalLink("x.h5", "/a"), h5py.SoftLink("/" + name)))
+    elif kind == 2:
+        del root[name]
+    elif isinstance(at, h5py.Dataset) and at.size:
+        values = at[:]
+        if kind <= 4 and values.dtype.names:
+            column = rng.choice(values.dtype.names)
+            values[column][rng.randrange(len(values))] = rng.choice((0, 1, 2, 5, 100, 127))
+        elif kind <= 4 and values.dtype.kind == "S":
+            values[rng.randrange(len(values))] = of_json(bytes(values[0]), rng)
+        elif kind <= 4 and values.dtype.kind in "iuf":
+            values.reshape(-1)[rng.randrange(values.size)] = rng.choice((0, 1, 2, 5, 100, 127))
+        elif kind == 5:
+            values = rng.choice((values[:1], values[:0], np.concatenate([values, values]), np.zeros(3), [b"a", b"b"]))
+        else:
+            values = values.reshape(rng.choice(((1, *values.shape), (*values.shape, 1))))
+        del root[name]
+        root.create_dataset(name, data=values, compression=rng.choice((None, "gzip")))
 
 
 def of_tensors(data: bytes, rng: Random) -> bytes:

@@ -190,6 +190,16 @@ def _write_back(form: str, name: str) -> Callable[[Path], None]:
     return read
 
 
+def _file(form: str, name: str) -> Callable[[Path], None]:
+    def make(folder: Path) -> None:
+        (folder / "faces").mkdir()
+        exchange.write(exchange.format_named(form), labels(), folder / "faces" / name)
+        _write_images(folder / "faces")
+        write_annotations(ingest(folder / "faces" / name, form, FACE, 1.25), folder / "read.parquet")
+
+    return make
+
+
 def _guess(folder: Path) -> None:
     write_json(FACE.to_json(), folder / "scheme.json")
     read_anything(folder / "faces" / "labels.csv", scheme=str(folder / "scheme.json"), images=False)
@@ -431,6 +441,14 @@ TARGETS: dict[str, Target] = {
     "pts": Target(_pts, [("faces/*.pts", mutations.of_text), ("faces/*.csv", mutations.of_text)],
                   _ingest("pts", "faces", False)),
     "csv": Target(_csv, [("faces/*.csv", mutations.of_text)], _ingest("csv", "faces/labels.csv", False)),
+    **{
+        name + back: Target(_file(name, file), [("faces/labels.*", how)], read(name, f"faces/{file}"))
+        for name, file, how in (
+            ("cvat", "labels.xml", mutations.of_xml), ("dlib", "labels.xml", mutations.of_xml),
+            ("sleap", "labels.slp", mutations.of_hdf5),
+        )
+        for back, read in (("", lambda form, file: _ingest(form, file, False)), (" back", _write_back))
+    },
     "pts back": Target(_pts, [("faces/*.pts", mutations.of_text), ("faces/*.csv", mutations.of_text)],
                        _write_back("pts", "faces")),
     "csv back": Target(_csv, [("faces/*.csv", mutations.of_text)], _write_back("csv", "faces/labels.csv")),
@@ -473,4 +491,5 @@ QUICK = {
     **dict.fromkeys(JSON_FORMATS, 40), **dict.fromkeys((f"{form} back" for form in JSON_FORMATS), 30),
     "coco-wholebody": 30, "coco-wholebody back": 20, "pts": 40, "csv": 40, "pts back": 30, "csv back": 30, "truth": 30,
     "results": 30, "sets": 25, "checkpoint": 20, "sql": 20, "model": 15, "guess": 15, "history": 8, "table": 6,
+    "cvat": 40, "cvat back": 30, "dlib": 40, "dlib back": 30, "sleap": 40, "sleap back": 30,
 }  # fmt: skip
