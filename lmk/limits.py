@@ -10,9 +10,7 @@ from __future__ import annotations
 PARAMETER_BYTES = 1 << 20  # a parameter file has some kB
 SCHEME_BYTES = 1 << 22  # names and contours of POINTS points
 LABEL_BYTES = 1 << 22  # one .pts file; 10,000 points take 0.3 MiB
-ELEMENT_BYTES = (
-    1 << 26
-)  # one entry of a JSON list: an annotation with its outline has some kB, a task may hold its picture
+ELEMENT_BYTES = 1 << 26  # one entry of a JSON list: an outline has some kB, a task may hold its picture
 TAG_BYTES = 1 << 22  # one tag of an XML file; 10,000 points in one take 0.2 MiB
 LIST_BYTES = 1 << 30  # one line an image: annotators.csv of ten million images
 TABLE_BYTES = 1 << 38  # an HDF5 or SQLite file; packages have pictures in them, and are read row by row

@@ -109,7 +109,7 @@ class Source:
         """The bytes of a text file of any size, behind its byte order mark; refused where it is in UTF-16 or UTF-32."""
         with self.open_bytes(file) as stream:
             start = stream.read(4)
-            _check_encoding(file, start)
+            check_encoding(file, start)
             stream.seek(len(codecs.BOM_UTF8) if start.startswith(codecs.BOM_UTF8) else 0)
             yield stream
 
