@@ -164,7 +164,7 @@ def ingest(
     "--top",
     type=click.IntRange(min=1),
     metavar="N",
-    help="Only the N most doubtful instances, the most doubtful first, to be reviewed: `lmk review import`.",
+    help="Only the N most doubtful images, the most doubtful first, to be reviewed: `lmk review import`.",
 )
 @strict
 @output("TARGET", "A new folder, or a new file where the format is one file.")

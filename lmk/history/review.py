@@ -11,8 +11,9 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
+from scipy.optimize import linear_sum_assignment
 
-from lmk.annotations import UNIT, AnnotationSet, make_set
+from lmk.annotations import FAR, UNIT, AnnotationSet, make_set
 from lmk.errors import DataError
 from lmk.formats.base import Format
 from lmk.formats.exchange import read
@@ -39,15 +40,22 @@ def handed_out(path: Path) -> tuple[AnnotationSet, AnnotationSet | None]:
 
 
 def most_doubtful(annotations: AnnotationSet, count: int) -> AnnotationSet:
-    """The instances with the most doubtful points, the most doubtful first; then those with the largest errors."""
+    """The images with the most doubtful points, the most doubtful first; then those with the largest errors.
+
+    All instances of an image go together: in a file without some of them nobody could tell which one is which.
+    """
     if not annotations.has("suspicion"):
         raise DataError("--top: nobody has looked for doubtful points in this set; name what `lmk clean` left")
     worst = np.nan_to_num(annotations.column("suspicion").astype(np.float64)).max(1)
     error = np.zeros(len(worst))
     if annotations.has("error_after"):
         error = np.nan_to_num(annotations.column("error_after").astype(np.float64)).mean(1)
-    order = np.lexsort([-error, -worst])[:count]
-    return annotations.select(order)
+    names = annotations.instances["image"]
+    table = pd.DataFrame({"image": names, "worst": worst, "error": error}).groupby("image", sort=False).max()
+    table = table.sort_values(["worst", "error"], ascending=False, kind="stable").head(count)
+    place = {image: number for number, image in enumerate(table.index)}
+    rows = [row for row, image in enumerate(names) if image in place]
+    return annotations.select(np.array(sorted(rows, key=lambda row: place[names.iloc[row]]), np.int64))
 
 
 @dataclass(frozen=True)
@@ -88,14 +96,25 @@ def review(paths: Workspace, form: Format, source: Path, by: str, reason: str | 
 
 
 def _rows_of(back: AnnotationSet, held: AnnotationSet, where: str) -> NDArray[np.int64]:
-    """The row of the held set for each instance that came back."""
-    known = {key: row for row, key in enumerate(zip(held.instances["image"], held.instances["instance"], strict=True))}
-    keys = list(zip(back.instances["image"], back.instances["instance"], strict=True))
-    if unknown := [image for image, instance in keys if (image, instance) not in known]:
-        raise DataError(
-            f"{where}: {unknown[0]} is not in the set that was handed out; export it again, and correct that"
-        )
-    return np.array([known[key] for key in keys], np.int64)
+    """The row of the held set for each instance that came back: of the instances of an image, the nearest."""
+    of_image: dict[str, list[int]] = {}
+    for row, image in enumerate(held.instances["image"]):
+        of_image.setdefault(image, []).append(row)
+    found = np.empty(len(back.instances), np.int64)
+    for image, some in back.instances.groupby("image", sort=False).indices.items():
+        known = of_image.get(str(image), [])
+        if len(some) > len(known):
+            what = f"has {len(some)} objects where {len(known)}" if known else "is not in the set that"
+            again = "were handed out" if known else "was handed out"
+            raise DataError(f"{where}: {image} {what} {again}; export it again, and correct that")
+        apart = np.linalg.norm(back.points[some][:, None] - held.points[known][None], axis=-1)
+        there = np.isfinite(apart)
+        # The median: one point may have been moved far, or removed.
+        middle = np.array([[np.median(pair[seen]) if seen.any() else FAR for pair, seen in zip(*both, strict=True)]
+                           for both in zip(apart, there, strict=True)])  # fmt: skip
+        mine, theirs = linear_sum_assignment(middle)
+        found[some[mine]] = np.array(known)[theirs]
+    return found
 
 
 def _compared(back: AnnotationSet, held: AnnotationSet, human: AnnotationSet, rows: NDArray[np.int64]) -> pd.DataFrame:
@@ -114,7 +133,7 @@ def _compared(back: AnnotationSet, held: AnnotationSet, human: AnnotationSet, ro
     return pd.DataFrame(
         {
             "image": back.instances["image"].repeat(count).to_numpy(),
-            "instance": back.instances["instance"].repeat(count).to_numpy(),
+            "instance": held.instances["instance"].to_numpy()[rows].repeat(count),
             "instance_row": rows.repeat(count),
             "landmark": np.tile(np.arange(count), len(rows)),
             "name": np.tile(np.array(held.scheme.names, object), len(rows)),

@@ -142,3 +142,30 @@ def test_labels_go_back_into_the_file_that_they_came_from_unless_it_was_edited(c
     corrected(source, {("a.jpg", 0): lambda x, y, v: (x + 1, y, v)})
     assert main([*back, str(tmp_path / "refused.csv")]) == 1
     assert not (tmp_path / "refused.csv").exists()
+
+
+def test_of_several_objects_in_an_image_each_is_compared_with_itself(tmp_path):
+    """Also where the tool put them in another order, or somebody deleted one."""
+    images = ["a.jpg", "a.jpg", "b.jpg"]
+    human = scattered(3, 0)
+    human[1] += 300
+    paths = folder(tmp_path, make(images, human, instances=[0, 1, 0]), make(images, human + 2, instances=[0, 1, 0]))
+    held = handed_out(paths, tmp_path / "out.csv")
+    moved = held.select(np.array([1])).with_columns(instance=0)
+    x = moved.column("x").copy()
+    x[0, 3] += 7
+    write(CSV, moved.with_columns(x=x), tmp_path / "one.csv")
+
+    found = review(paths, CSV, tmp_path / "one.csv", "anna", None)
+
+    assert found.rows[["image", "instance", "landmark", "action"]].to_numpy().tolist() == [["a.jpg", 1, 3, "move"]]
+    assert found.absent == 2
+
+
+def test_an_object_that_somebody_added_is_refused(cleaned, tmp_path):
+    held = handed_out(cleaned, tmp_path / "out.csv")
+    twice = held.select(np.array([0, 0])).with_columns(instance=np.array([0, 1]))
+    write(CSV, twice, tmp_path / "out2.csv")
+
+    with pytest.raises(DataError, match=r"a\.jpg has 2 objects where 1 were handed out"):
+        review(cleaned, CSV, tmp_path / "out2.csv", "anna", None)
