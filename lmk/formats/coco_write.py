@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from lmk.annotations import AnnotationSet
 from lmk.formats.base import Loss
 from lmk.formats.coco_header import OURS
+from lmk.formats.doubts import NAME, doubts_of
 from lmk.formats.instances import renumbered
 from lmk.formats.pixels import Points, texts_of
 from lmk.formats.skeleton import Edge, edges_of
@@ -77,10 +78,14 @@ def write_coco(
             file.write((",\n" if number else "") + _json(image))
         file.write('\n],\n"annotations": [\n')
         visibility = annotations.column("visibility") if seen is None else seen
+        doubts = doubts_of(annotations)
         for start in range(0, len(instances), step):
             rows = slice(start, start + step)
             said = np.asarray(visibility[rows], np.int64)
             lines = _lines(points[rows], said, numbers[rows] + 1, start + 1, about.parts)
+            if doubts is not None:
+                landmarks = annotations.scheme.names
+                lines = [_with_doubts(line, doubt, landmarks) for line, doubt in zip(lines, doubts[rows], strict=True)]
             file.write((",\n" if start else "") + ",\n".join(lines))
         file.write("\n]}\n")
     return renumbered(annotations)
@@ -111,6 +116,12 @@ def _lines(
         lists = "".join(f', "{key}": [{", ".join(triples[part])}]' for key, part in parts.items())
         lines.append(f"{_json(said)[:-1]}{lists}}}")
     return lines
+
+
+def _with_doubts(line: str, doubts: NDArray[Any], landmarks: Sequence[str]) -> str:
+    """One annotation with what is doubted of its points, as CVAT and FiftyOne keep what they do not know."""
+    found = {name: doubt for name, doubt in zip(landmarks, doubts, strict=True) if doubt}
+    return f'{line[:-1]}, "attributes": {_json({NAME: found})}}}' if found else line
 
 
 def _boxes(points: Points, there: NDArray[np.bool_]) -> NDArray[np.float64]:

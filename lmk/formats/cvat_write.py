@@ -13,11 +13,16 @@ from numpy.typing import NDArray
 
 from lmk.annotations import AnnotationSet
 from lmk.formats.base import Loss, Losses, Trait
+from lmk.formats.doubts import NAME, doubts_of
 from lmk.formats.pixels import Points, text_of
 from lmk.formats.xml_places import escaped, quoted, start_tag
 from lmk.scheme import LandmarkScheme
 from lmk.store import replacing
 
+_ATTRIBUTE = (
+    f"<attribute><name>{NAME}</name><mutable>False</mutable><input_type>text</input_type>"
+    "<default_value></default_value><values></values></attribute>"
+)  # of every point, where some are doubtful
 _DECIMALS = 6  # a 64th of a pixel is .015625
 _LOOKED_AT = 1000  # instances whose mean is drawn as the skeleton
 _MARGIN, _CANVAS = 10.0, 100.0  # of a skeleton's drawing, as CVAT draws it
@@ -28,24 +33,27 @@ def write(annotations: AnnotationSet, points: Points, target: Path) -> Sequence[
     losses = Losses()
     with replacing(target) as temporary, temporary.open("w", encoding="utf-8", newline="\n") as file:
         file.write('<?xml version="1.0" encoding="utf-8"?>\n<annotations>\n  <version>1.1</version>\n')
-        _write_meta(file, annotations, points)
-        _write_images(file, annotations, points, losses)
+        doubts = doubts_of(annotations)
+        _write_meta(file, annotations, points, "" if doubts is None else _ATTRIBUTE)
+        _write_images(file, annotations, points, doubts, losses)
         file.write("</annotations>\n")
     return list(losses)
 
 
-def _write_meta(file: TextIO, annotations: AnnotationSet, points: Points) -> None:
+def _write_meta(file: TextIO, annotations: AnnotationSet, points: Points, attributes: str) -> None:
     scheme, images = annotations.scheme, annotations.instances["image"].nunique()
     label = [("name", scheme.name), ("type", "skeleton"), ("attributes", ""), ("svg", _drawing(scheme, points))]
     file.write(f"  <meta>\n    <task>\n      <size>{images}</size>\n      <mode>annotation</mode>\n      <labels>\n")
     _write_label(file, label)
     for name in scheme.names:
-        _write_label(file, [("name", name), ("type", "points"), ("attributes", ""), ("parent", scheme.name)])
+        about = [("name", name), ("type", "points"), ("attributes", ""), ("parent", scheme.name)]
+        _write_label(file, about, attributes)
     file.write("      </labels>\n    </task>\n  </meta>\n")
 
 
-def _write_label(file: TextIO, about: list[tuple[str, str]]) -> None:
+def _write_label(file: TextIO, about: list[tuple[str, str]], attributes: str = "") -> None:
     inside = "".join(f"          <{name}>{escaped(text)}</{name}>\n" for name, text in about)
+    inside = inside.replace("<attributes></attributes>", f"<attributes>{attributes}</attributes>")
     file.write(f"        <label>\n{inside}        </label>\n")
 
 
@@ -80,7 +88,9 @@ def _mean_shape(points: Points) -> Points:
     return np.asarray(_MARGIN + shape * (_CANVAS - 2 * _MARGIN))
 
 
-def _write_images(file: TextIO, annotations: AnnotationSet, points: Points, losses: Losses) -> None:
+def _write_images(
+    file: TextIO, annotations: AnnotationSet, points: Points, doubts: NDArray[Any] | None, losses: Losses
+) -> None:
     instances, said = annotations.instances, bool((annotations.instances["split"] != "train").any())
     starts = np.flatnonzero(instances["image"] != instances["image"].shift()).tolist()
     visibility = annotations.column("visibility")
@@ -100,7 +110,7 @@ def _write_images(file: TextIO, annotations: AnnotationSet, points: Points, loss
         for row in range(start, end):
             _check(instances.iloc[row], row - start, image, losses)
             file.write(f"    {skeleton}\n")
-            file.writelines(_points(before, points[row], visibility[row]))
+            file.writelines(_points(before, points[row], visibility[row], None if doubts is None else doubts[row]))
             file.write("    </skeleton>\n")
         file.write("  </image>\n")
 
@@ -114,12 +124,17 @@ def _check(instance: Any, number: int, first: Any, losses: Losses) -> None:
         losses.add(Trait.SPLIT, 1, f"{name} gets the split of its image, {first['split']}")
 
 
-def _points(before: list[str], points: Points, visibility: NDArray[Any]) -> Iterator[str]:
+def _points(before: list[str], points: Points, visibility: NDArray[Any], doubts: NDArray[Any] | None) -> Iterator[str]:
     """The points of one skeleton; a missing one is put where the others are, so that it can be found in CVAT."""
     there = np.asarray(np.isfinite(points).all(-1, keepdims=True))
     if not there.all():
         middle = np.round(points[there[:, 0]].mean(0), 2) if there.any() else np.zeros(2)
         points = np.where(there, points, middle)
-    for start, (x, y), seen in zip(before, points.tolist(), visibility.tolist(), strict=True):
+    said = [""] * len(before) if doubts is None else [_said(doubt) for doubt in doubts]
+    for start, (x, y), seen, doubt in zip(before, points.tolist(), visibility.tolist(), said, strict=True):
         state = f'outside="{int(seen == 0)}" occluded="{int(seen == 1)}"'
-        yield f'{start}{state} points="{text_of(x, _DECIMALS)},{text_of(y, _DECIMALS)}"></points>\n'
+        yield f'{start}{state} points="{text_of(x, _DECIMALS)},{text_of(y, _DECIMALS)}">{doubt}</points>\n'
+
+
+def _said(doubt: str) -> str:
+    return f'<attribute name="{NAME}">{escaped(doubt)}</attribute>'

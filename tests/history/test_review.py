@@ -144,6 +144,33 @@ def test_labels_go_back_into_the_file_that_they_came_from_unless_it_was_edited(c
     assert not (tmp_path / "refused.csv").exists()
 
 
+@pytest.mark.parametrize("name", ["coco", "cvat"])
+def test_doubts_are_handed_out_in_words_and_corrections_come_back_exactly(tmp_path, name):
+    human = make(NAMES, scattered(3, 0)).with_columns(width=400, height=300)
+    reason = np.full((3, SCHEME.size), None, object)
+    reason[1, 3] = "far off"
+    last = human.moved(np.round((human.points + 2) * 64) / 64, 1, {}, {})
+    last = last.with_columns(suspicion=np.where(reason == "far off", 0.91, 0.1), reason=reason)
+    paths = folder(tmp_path, human, last)
+    target = tmp_path / ("out.json" if name == "coco" else "out.xml")
+
+    assert main(["export", str(paths.root), "--to", name, "-o", str(target)]) == 0
+
+    text = target.read_text(encoding="utf-8")
+    assert text.count("far off, 91 %") == 1
+    assert len(review(paths, format_named(name), target, "anna", None, dry_run=True).rows) == 0
+    held = ledger.accepted(read_annotations(paths.annotations("i01")), paths.decisions)
+    offset = 0.5 if name == "cvat" else 0.0
+    x = f"{held.points[1, 3, 0] + offset:.6f}".rstrip("0")
+    assert text.count(x) == 1
+    target.write_text(text.replace(x, f"{float(x) + 4:.6f}"), encoding="utf-8")
+
+    found = review(paths, format_named(name), target, "anna", None)
+
+    assert found.rows[["image", "landmark", "action"]].to_numpy().tolist() == [["b.jpg", 3, "move"]]
+    assert found.unchanged == 3 * SCHEME.size - 1
+
+
 def test_of_several_objects_in_an_image_each_is_compared_with_itself(tmp_path):
     """Also where the tool put them in another order, or somebody deleted one."""
     images = ["a.jpg", "a.jpg", "b.jpg"]
