@@ -210,11 +210,25 @@ class _Looked:
         apart = np.linalg.norm(self.annotations.points[one] - self.annotations.points[other], axis=-1)
         there = np.isfinite(apart)
         if there.any() and np.median(apart[there]) < SAME * self.boxes[one, 2]:
+            if self._by_two(one, other):
+                return
             numbers = self.annotations.instances["instance"]
             raise DataError(
                 f"{where}: instances {numbers[other]} and {numbers[one]} are the same object, labelled twice; keep "
-                "one of the two"
+                "one of the two, or say that they are of two annotators"
             )
+
+    def _by_two(self, one: int, other: int) -> bool:
+        """Whether two people labelled the same object, each for themselves: both are kept, each in a row of its own."""
+        if "annotator" not in self.annotations.instances:
+            return False
+        mine, theirs = self.annotations.instances["annotator"].iloc[[one, other]]
+        if pd.isna(mine) or pd.isna(theirs) or mine == theirs:
+            return False
+        splits = self.annotations.instances["split"]
+        if splits.iloc[one] != splits.iloc[other]:
+            raise DataError(f"{self.root.path / self.names[one]}: {mine} and {theirs} labelled it for different splits")
+        return True
 
     def _check_turned(self, row: int, name: str, size: tuple[int, int]) -> None:
         """Refuse labels that fit into the turned image only; from 5 on a note says that sides change places."""

@@ -155,8 +155,8 @@ def test_what_a_file_says_in_vain_is_printed_and_kept(tmp_path, capsys):
 
 
 def test_unknown_formats_and_folders_are_named(tmp_path):
-    with pytest.raises(UnknownName, match="unknown format 'coco'; known: csv, "):
-        ingest(tmp_path, "coco", IBUG, 1.25)
+    with pytest.raises(UnknownName, match="unknown format 'cocoa'; known: coco, "):
+        ingest(tmp_path, "cocoa", IBUG, 1.25)
     with pytest.raises(DataError, match="no such file or folder"):
         ingest(tmp_path / "nowhere", "pts", IBUG, 1.25)
 
@@ -194,14 +194,15 @@ def test_mirror_pairs_that_a_scheme_does_not_name_are_found_and_an_empty_list_is
     assert ingest(tmp_path, "pts", replace(IBUG, mirror=()), 1.25).scheme.mirror == ()
 
 
-def pair(tmp_path, second):
-    """One image with two objects, as a CSV of the scheme pair."""
+def pair(tmp_path, second, more=("", "")):
+    """One image with two objects, as a CSV of the scheme pair; perhaps with annotators, or splits."""
     image = np.random.default_rng(0).integers(0, 255, (60, 80, 3)).astype(np.uint8)
     cv2.imwrite(str(tmp_path / "a.png"), image)
     first = [(10, 10), (40, 12), (25, 40)]
-    rows = [f"a.png,{number},{k},{x},{y}" for number, points in enumerate((first, second))
+    rows = [f"a.png,{number},{k},{x},{y},{more[number]}" for number, points in enumerate((first, second))
             for k, (x, y) in enumerate(points)]  # fmt: skip
-    (tmp_path / "labels.csv").write_text("image,instance,landmark,x,y\n" + "\n".join(rows) + "\n")
+    header = "image,instance,landmark,x,y,annotator" + ",split" * (more[0].count(","))
+    (tmp_path / "labels.csv").write_text(header + "\n" + "\n".join(rows) + "\n")
     return ingest(tmp_path / "labels.csv", "csv", parse_scheme('{"name": "three", "points": 3}', "three"), 1.25)
 
 
@@ -211,6 +212,17 @@ def test_the_same_object_twice_in_one_image_is_refused_and_two_that_overlap_are_
         pair(tmp_path, [(10, 10), (40, 12), (25, 40)])
     with pytest.raises(DataError, match="labelled twice"):  # by two people
         pair(tmp_path, [(11, 10), (40, 13), (24, 40)])
+
+
+def test_an_object_that_two_people_labelled_is_there_twice_and_each_is_told_by_name(tmp_path):
+    same = [(11, 10), (40, 13), (24, 40)]
+    labels = pair(tmp_path, same, ("anna", "ben"))
+
+    assert labels.instances["annotator"].tolist() == ["anna", "ben"]
+    with pytest.raises(DataError, match="labelled twice"):
+        pair(tmp_path, same, ("anna", "anna"))
+    with pytest.raises(DataError, match=r"a\.png: ben and anna labelled it for different splits"):
+        pair(tmp_path, same, ("anna,train", "ben,test"))
 
 
 def test_a_cameras_note_is_told_and_labels_of_the_turned_image_are_refused(tmp_path, capsys):
