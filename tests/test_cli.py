@@ -324,7 +324,7 @@ def test_render_writes_faces_and_truth_apart(tmp_path, capsys):
 
 def test_refined_labels_can_be_taken_elsewhere_and_come_back(cleaned, tmp_path, capsys):
     refined = cleaned / "annotations" / "i01.parquet"
-    assert main(["export", str(refined), "-o", str(tmp_path / "pts")]) == 0
+    assert main(["export", str(refined), "--to", "pts", "-o", str(tmp_path / "pts")]) == 0
     assert "pts: lost: names of landmarks (68; the first: landmark 0 is jaw_00)" in capsys.readouterr().err
     assert main(["export", str(refined), "--format", "csv", "-o", str(tmp_path / "labels.csv")]) == 0
     for source, form in (("pts", "pts"), ("labels.csv", "csv")):
@@ -335,7 +335,12 @@ def test_refined_labels_can_be_taken_elsewhere_and_come_back(cleaned, tmp_path, 
         result = json.loads(capsys.readouterr().out)
         assert (result["points"], result["moved"], result["px"]["max"]) == (20 * 68, 0, 0)
 
-    assert "unknown format 'coco'" in fails(capsys, "export", refined, "--format", "coco", "-o", tmp_path / "x")
+    assert "unknown format 'cocoa'" in fails(capsys, "export", refined, "--to", "cocoa", "-o", tmp_path / "x")
+    assert main(["export", str(refined), "--to", "pts", "--strict", "-o", str(tmp_path / "x")]) == 3
+    assert "not written as pts: lost: names of landmarks" in capsys.readouterr().err
+    assert not (tmp_path / "x").exists()
+    with pytest.raises(SystemExit):
+        main(["export", str(refined), "-o", str(tmp_path / "x")])
 
 
 def test_an_unparsable_command_line_is_exit_code_2(capsys):
@@ -357,7 +362,7 @@ def break_pts(faces, change):
     ("change", "says"),
     [
         (lambda faces: shutil.rmtree(faces), "faces: no such file or folder"),
-        (lambda faces: [path.unlink() for path in faces.rglob("*.pts")], "no .pts files in it"),
+        (lambda faces: [path.unlink() for path in faces.rglob("*.pts")], "looks like no format that lmk knows"),
         (lambda faces: (faces / "train" / "000002.jpg").unlink(), "000002.pts: no image beside it"),
         (lambda faces: (faces / "train" / "000002.jpg").write_bytes(b"no"), "000002.jpg: not an image"),
         (
@@ -407,7 +412,7 @@ def test_a_point_far_outside_stops_at_the_door_and_the_rejected_set_can_be_looke
         (["--scheme", "ibug86"], "unknown scheme 'ibug86'; known: aflw19"),
         (["--scheme", "nowhere.json"], "nowhere.json: no such scheme file"),
         (["--scheme", "wflw98"], "68 points, but scheme wflw98 has 98"),
-        (["--format", "coco"], "unknown format 'coco'; known: csv, "),
+        (["--format", "cocoa"], "unknown format 'cocoa'; known: coco, "),
         (["--params", "nowhere.yaml"], "nowhere.yaml: no such parameter file"),
         (["--set", "refiners.align.prior_wieght=1"], "unknown key; known: floor"),
         (["--set", "refiners.align.prior_weight=-1"], "greater than or equal to 0, not -1"),
@@ -441,7 +446,8 @@ def test_a_normaliser_that_the_scheme_lacks_is_found_before_anything_is_trained(
 
 def test_a_disk_that_is_full_is_one_line_and_leaves_nothing_half_written(rendered, tmp_path):
     """The system refuses to make files larger than some bytes: for a program that is a disk that is full."""
-    command = [sys.executable, "-m", "lmk", "ingest", str(rendered / "faces"), "-o", str(tmp_path / "set.parquet")]
+    command = [sys.executable, "-m", "lmk", "ingest", str(rendered / "faces"), "--format", "pts",
+               "-o", str(tmp_path / "set.parquet")]  # fmt: skip
 
     done = subprocess.run(
         command, cwd=ROOT, capture_output=True, text=True, check=False,
