@@ -64,7 +64,10 @@ SQL_WORDS = [
     "{'a': 1}", "interval '1' year", "'infinity'::DATE", "-" * 50, "(" * 200, "avg(", "list(x)", "é", "\ud800", "%",
 ]  # fmt: skip
 # Where labels of a format are written, and which files of these are changed.
-JSON_FORMATS = {"coco": ("labels.json", "faces/labels.json")}
+JSON_FORMATS = {
+    "coco": ("labels.json", "faces/labels.json"),
+    "label-studio": ("labels.json", "faces/labels.json"),
+}
 WHOLE = {"face_kpts": 68, "foot_kpts": 6, "lefthand_kpts": 21, "righthand_kpts": 21, "keypoints": 17}
 
 
