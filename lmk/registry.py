@@ -51,6 +51,7 @@ FORMATS = {
     "coco-wholebody": Entry("lmk.formats.coco_wholebody:COCO_WHOLEBODY", "COCO-WholeBody: body, feet, face and hands"),
     "csv": Entry("lmk.formats.long_csv:CSV", "one CSV file, a row for each point"),
     "label-studio": Entry("lmk.formats.label_studio:LABEL_STUDIO", "tasks of Label Studio, one JSON file"),
+    "labelme": Entry("lmk.formats.labelme:LABELME", "a JSON file of LabelMe beside each image"),
     "pts": Entry("lmk.formats.pts:PTS", "a .pts file beside each image"),
 }
 

@@ -335,7 +335,7 @@ def test_refined_labels_can_be_taken_elsewhere_and_come_back(cleaned, tmp_path, 
         result = json.loads(capsys.readouterr().out)
         assert (result["points"], result["moved"], result["px"]["max"]) == (20 * 68, 0, 0)
 
-    assert "unknown format 'coco'" in fails(capsys, "export", refined, "--format", "coco", "-o", tmp_path / "x")
+    assert "unknown format 'tarot'" in fails(capsys, "export", refined, "--format", "tarot", "-o", tmp_path / "x")
 
 
 def test_an_unparsable_command_line_is_exit_code_2(capsys):
@@ -407,7 +407,7 @@ def test_a_point_far_outside_stops_at_the_door_and_the_rejected_set_can_be_looke
         (["--scheme", "ibug86"], "unknown scheme 'ibug86'; known: aflw19"),
         (["--scheme", "nowhere.json"], "nowhere.json: no such scheme file"),
         (["--scheme", "wflw98"], "68 points, but scheme wflw98 has 98"),
-        (["--format", "coco"], "unknown format 'coco'; known: csv, "),
+        (["--format", "tarot"], "unknown format 'tarot'; known: coco, "),
         (["--params", "nowhere.yaml"], "nowhere.yaml: no such parameter file"),
         (["--set", "refiners.align.prior_wieght=1"], "unknown key; known: floor"),
         (["--set", "refiners.align.prior_weight=-1"], "greater than or equal to 0, not -1"),

@@ -18,7 +18,7 @@ import numpy as np
 import pandas as pd
 
 from lmk.annotations import AnnotationSet
-from lmk.errors import DataError, FormatError, SchemeError
+from lmk.errors import DataError, FormatError
 from lmk.formats.base import PART_ROWS, Format, Guess, Loss, Losses, Part, Reading, Trait
 from lmk.formats.changes import Changes
 from lmk.formats.instances import renumbered
@@ -26,7 +26,7 @@ from lmk.formats.json_places import Span, items, members, rewriting
 from lmk.formats.json_sniff import outline
 from lmk.formats.json_walk import Element, elements, parsed
 from lmk.formats.label_studio_tasks import OURS, Labelled, annotations_of, is_ours, label_of, objects_of, regions_of
-from lmk.formats.landmarks import scheme_of
+from lmk.formats.labels import in_order, landmarks_of
 from lmk.formats.pixels import Points, texts_of
 from lmk.formats.source import Source
 from lmk.registry import Origin
@@ -87,39 +87,13 @@ def _looked(source: Source, asked: LandmarkScheme | None) -> _Found:
     if not any(labels.values()) and not (ours and asked is not None):
         raise FormatError(f"{source.path}: no keypoint with a label in it")
     kind = "annotations" if labels["annotations"] else "predictions"
-    names = list(labels[kind])
-    if all(name.isdecimal() and len(name) < 8 for name in names):
-        names.sort(key=int)
-    return _Found(kind, names, several, predictions if kind == "annotations" else 0)
-
-
-def _numbers_of(
-    asked: LandmarkScheme | None, found: _Found, source: Source, notes: list[str]
-) -> tuple[LandmarkScheme, dict[str, int]]:
-    """The scheme, and the number in it of each label."""
-    if asked is None:
-        notes.append(f"landmarks are the {len(found.labels)} labels of the file, in the order in which they come")
-        scheme = scheme_of(found.labels, source.path.stem, str(source.path))
-        return scheme, {name: number for number, name in enumerate(scheme.names)}
-    own = {name: number for number, name in enumerate(asked.names)}
-    unknown = [name for name in found.labels if name not in own]
-    if not unknown:
-        return asked, own
-    if all(name.isdecimal() and len(name) < 8 for name in found.labels):
-        first = 0 if "0" in found.labels else 1
-        if int(found.labels[-1]) < asked.size + first:
-            notes.append(f"labels are numbers of landmarks, and count from {first}")
-            return asked, {name: int(name) - first for name in found.labels}
-    raise SchemeError(
-        f"{source.path}: label {unknown[0]!r:.60} is no landmark of scheme {asked.name}; leave --scheme out, "
-        "or give a scheme whose names are the labels"
-    )
+    return _Found(kind, in_order(labels[kind]), several, predictions if kind == "annotations" else 0)
 
 
 def _read(source: Source, asked: LandmarkScheme | None, with_images: bool) -> Reading:
     losses, notes = Losses(), list[str]()
     found = _looked(source, asked)
-    scheme, numbers = _numbers_of(asked, found, source, notes)
+    scheme, numbers = landmarks_of(asked, found.labels, source.path.stem, str(source.path), notes)
     if found.kind == "predictions":
         notes.append("no task has annotations, so predictions are read")
     if found.several:
@@ -202,7 +176,7 @@ def _task(annotations: AnnotationSet, points: Points, rows: range) -> str:
         result.append(
             json.dumps({"id": f"{row}", "type": "rectanglelabels", "from_name": "box", **about, "value": value})
         )
-        exact: Points = np.round(np.where(there[:, None], points[row], 0), _DECIMALS)
+        exact = np.round(np.where(there[:, None], points[row], 0), _DECIMALS).astype(np.float64)
         texts = texts_of(exact, _DECIMALS)
         for landmark in np.flatnonzero(there).tolist():
             said = {"id": f"{row}-{landmark}", "parentID": f"{row}", "type": "keypointlabels", "from_name": "keypoints"}
@@ -220,7 +194,7 @@ def _task(annotations: AnnotationSet, points: Points, rows: range) -> str:
 
 def _write_back(source: Source, changes: Changes, target: Path) -> None:
     found, where = _looked(source, changes.scheme), str(source.path)
-    _, numbers = _numbers_of(changes.scheme, found, source, [])
+    _, numbers = landmarks_of(changes.scheme, found.labels, "", where, [])
     counts: Counter[str] = Counter()
     losses = Losses()
     with rewriting(source, source.path, target) as copy:

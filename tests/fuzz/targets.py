@@ -67,6 +67,7 @@ SQL_WORDS = [
 JSON_FORMATS = {
     "coco": ("labels.json", "faces/labels.json"),
     "label-studio": ("labels.json", "faces/labels.json"),
+    "labelme": ("labels", "faces/labels/*.json"),
 }
 WHOLE = {"face_kpts": 68, "foot_kpts": 6, "lefthand_kpts": 21, "righthand_kpts": 21, "keypoints": 17}
 
