@@ -52,6 +52,7 @@ FORMATS = {
     "csv": Entry("lmk.formats.long_csv:CSV", "one CSV file, a row for each point"),
     "label-studio": Entry("lmk.formats.label_studio:LABEL_STUDIO", "tasks of Label Studio, one JSON file"),
     "labelme": Entry("lmk.formats.labelme:LABELME", "a JSON file of LabelMe beside each image"),
+    "ljson": Entry("lmk.formats.ljson:LJSON", "an .ljson file of menpo beside each image"),
     "pts": Entry("lmk.formats.pts:PTS", "a .pts file beside each image"),
 }
 

@@ -68,6 +68,7 @@ JSON_FORMATS = {
     "coco": ("labels.json", "faces/labels.json"),
     "label-studio": ("labels.json", "faces/labels.json"),
     "labelme": ("labels", "faces/labels/*.json"),
+    "ljson": ("labels", "faces/labels/*.ljson"),
 }
 WHOLE = {"face_kpts": 68, "foot_kpts": 6, "lefthand_kpts": 21, "righthand_kpts": 21, "keypoints": 17}
 
