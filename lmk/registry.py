@@ -54,6 +54,7 @@ FORMATS = {
     "labelme": Entry("lmk.formats.labelme:LABELME", "a JSON file of LabelMe beside each image"),
     "ljson": Entry("lmk.formats.ljson:LJSON", "an .ljson file of menpo beside each image"),
     "pts": Entry("lmk.formats.pts:PTS", "a .pts file beside each image"),
+    "spiga": Entry("lmk.formats.spiga:SPIGA", "faces of SPIGA, one JSON file"),
 }
 
 

@@ -101,6 +101,7 @@ DOORS = {
     "coco": _at("a.json", lambda path: ingest(path, "coco", FACE, 1.25, False)),
     "labelme": _at("c.json", lambda path: ingest(path.parent, "labelme", FACE, 1.25, False)),
     "ljson": _at("d.ljson", lambda path: ingest(path.parent, "ljson", FACE, 1.25, False)),
+    "spiga": _at("e.json", lambda path: ingest(path, "spiga", FACE, 1.25, False)),
     "label-studio": _at("b.json", lambda path: ingest(path, "label-studio", FACE, 1.25, False)),
     "parameters": _at("p.yaml", load_params),
     "scheme": _at("s.json", lambda path: load_scheme(str(path))),

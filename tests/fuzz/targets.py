@@ -173,6 +173,13 @@ def _whole_body(folder: Path) -> None:
     write_annotations(read, folder / "read.parquet")
 
 
+def _spiga(folder: Path) -> None:
+    (folder / "faces").mkdir()
+    faces = [{"imgpath": name, "bbox": [1, 2, 3, 4], "headpose": None, "ids": [7, 8, 9, 11],
+              "visible": [0.0, 1.0, 1, 0], "landmarks": [[1.5, 2], [3, 4], [5, 6], [7, 8.25]]} for name in ("a.png", "b.png", "b.png")]  # fmt: skip
+    (folder / "faces" / "labels.json").write_text(json.dumps(faces))
+
+
 def _ingest_hands(folder: Path) -> None:
     ingest(folder / "faces" / "labels.json", "coco-wholebody", load_scheme("hand21"), 1.25, False)
 
@@ -447,6 +454,7 @@ TARGETS: dict[str, Target] = {
     "coco-wholebody": Target(_whole_body, [("faces/*.json", mutations.of_json)], _ingest_hands),
     "coco-wholebody back": Target(_whole_body, [("faces/*.json", mutations.of_json)],
                                   _write_back("coco-wholebody", "faces/labels.json")),
+    "spiga": Target(_spiga, [("faces/*.json", mutations.of_json)], _ingest("spiga", "faces/labels.json", False)),
     "scheme": Target(_scheme, [("scheme.json", mutations.of_json)], _read_scheme),
     "params": Target(_params, [("params.yaml", mutations.of_text)], lambda folder: load_params(folder / "params.yaml")),
     "set": _Case(lambda folder: None, [], _set_case, names_file=False),  # type: ignore[arg-type]
@@ -476,6 +484,6 @@ TARGETS: dict[str, Target] = {
 QUICK = {
     "scheme": 300, "weights": 300, "rwlock": 200, "crops": 200, "params": 60, "set": 60, "images": 60, "sheet": 60,
     **dict.fromkeys(JSON_FORMATS, 40), **dict.fromkeys((f"{form} back" for form in JSON_FORMATS), 30),
-    "coco-wholebody": 30, "coco-wholebody back": 20, "pts": 40, "csv": 40, "pts back": 30, "csv back": 30, "truth": 30,
-    "results": 30, "sets": 25, "checkpoint": 20, "sql": 20, "model": 15, "guess": 15, "history": 8, "table": 6,
+    "spiga": 30, "coco-wholebody": 30, "coco-wholebody back": 20, "pts": 40, "csv": 40, "pts back": 30, "csv back": 30,
+    "truth": 30, "results": 30, "sets": 25, "checkpoint": 20, "sql": 20, "model": 15, "guess": 15, "history": 8, "table": 6,
 }  # fmt: skip
