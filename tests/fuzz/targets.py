@@ -175,8 +175,9 @@ def _whole_body(folder: Path) -> None:
 
 def _spiga(folder: Path) -> None:
     (folder / "faces").mkdir()
-    faces = [{"imgpath": name, "bbox": [1, 2, 3, 4], "headpose": None, "ids": [7, 8, 9, 11],
-              "visible": [0.0, 1.0, 1, 0], "landmarks": [[1.5, 2], [3, 4], [5, 6], [7, 8.25]]} for name in ("a.png", "b.png", "b.png")]  # fmt: skip
+    face = {"bbox": [1, 2, 3, 4], "headpose": None, "ids": [7, 8, 9, 11], "visible": [0.0, 1.0, 1, 0],
+            "landmarks": [[1.5, 2], [3, 4], [5, 6], [7, 8.25]]}  # fmt: skip
+    faces = [{"imgpath": name} | face for name in ("a.png", "b.png", "b.png")]
     (folder / "faces" / "labels.json").write_text(json.dumps(faces))
 
 
@@ -485,5 +486,6 @@ QUICK = {
     "scheme": 300, "weights": 300, "rwlock": 200, "crops": 200, "params": 60, "set": 60, "images": 60, "sheet": 60,
     **dict.fromkeys(JSON_FORMATS, 40), **dict.fromkeys((f"{form} back" for form in JSON_FORMATS), 30),
     "spiga": 30, "coco-wholebody": 30, "coco-wholebody back": 20, "pts": 40, "csv": 40, "pts back": 30, "csv back": 30,
-    "truth": 30, "results": 30, "sets": 25, "checkpoint": 20, "sql": 20, "model": 15, "guess": 15, "history": 8, "table": 6,
+    "truth": 30, "results": 30, "sets": 25, "checkpoint": 20, "sql": 20, "model": 15, "guess": 15,
+    "history": 8, "table": 6,
 }  # fmt: skip
