@@ -207,6 +207,10 @@ class _Looked:
             if _overlap(self.boxes[one], self.boxes[other]) > 0.5:
                 raise DataError(f"{where}: the same image and object as {self.names[other]}; keep one of the two")
             return
+        if "annotator" in self.annotations.instances:
+            who = self.annotations.instances["annotator"]
+            if who.notna()[[one, other]].all() and who[one] != who[other]:
+                return  # two people labelled one object
         apart = np.linalg.norm(self.annotations.points[one] - self.annotations.points[other], axis=-1)
         there = np.isfinite(apart)
         if there.any() and np.median(apart[there]) < SAME * self.boxes[one, 2]:

@@ -52,8 +52,12 @@ FORMATS = {
     "csv": Entry("lmk.formats.long_csv:CSV", "one CSV file, a row for each point"),
     "cvat": Entry("lmk.formats.cvat:CVAT", "CVAT for images 1.1, an XML file"),
     "dlib": Entry("lmk.formats.dlib_xml:DLIB", "XML of dlib and its imglab"),
+    "label-studio": Entry("lmk.formats.label_studio:LABEL_STUDIO", "tasks of Label Studio, one JSON file"),
+    "labelme": Entry("lmk.formats.labelme:LABELME", "a JSON file of LabelMe beside each image"),
+    "ljson": Entry("lmk.formats.ljson:LJSON", "an .ljson file of menpo beside each image"),
     "pts": Entry("lmk.formats.pts:PTS", "a .pts file beside each image"),
     "sleap": Entry("lmk.formats.sleap:SLEAP", "a .slp file of SLEAP"),
+    "spiga": Entry("lmk.formats.spiga:SPIGA", "faces of SPIGA, one JSON file"),
 }
 
 

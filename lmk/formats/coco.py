@@ -162,7 +162,9 @@ def rewrite(
             for element in dict.fromkeys(batch.elements):
                 values = new.get(element.start, [])
                 if any(value is not None for value in values):
-                    copy.numbers(element.start, element.data, _spans(element.data, annotations), values)
+                    copy.numbers(
+                        element.start, element.data, _spans(element.data, annotations), values, changes.decimals
+                    )
         changes.check_all_seen(where)
 
 

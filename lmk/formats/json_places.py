@@ -79,6 +79,16 @@ def _end(data: bytes, at: int) -> int:
     raise ValueError("no end")
 
 
+def replaced(data: bytes, spans: Iterable[Span], values: Iterable[float | None], decimals: int) -> bytes:
+    """A small file with new numbers in the style of the old ones, None where one stays."""
+    pieces, at = [], 0
+    new = [(span, value) for span, value in zip(spans, values, strict=True) if value is not None]
+    for (begin, end), value in sorted(new):
+        pieces += [data[at:begin], in_style_of(data[begin:end].decode(), value, decimals).encode()]
+        at = end
+    return b"".join([*pieces, data[at:]])
+
+
 class Rewriting:
     """A copy that is being made, with other bytes in some places, from the file's start to its end."""
 
@@ -92,11 +102,21 @@ class Rewriting:
         self._old.seek(span[1])
         self._at = span[1]
 
-    def numbers(self, start: int, data: bytes, spans: Iterable[Span], values: Iterable[float | None]) -> None:
-        """New numbers in the style of the old ones, None where one stays, in an element that starts at a byte."""
+    def numbers(
+        self, start: int, data: bytes, spans: Iterable[Span], values: Iterable[float | None], decimals: int
+    ) -> None:
+        """New numbers in the style of the old ones, None where one stays, in an element that starts at a byte.
+
+        Args:
+            start: byte of the file.
+            data: the element.
+            spans: of the old numbers in it.
+            values: the new ones.
+            decimals: that a new one has at least, unless it needs fewer.
+        """
         new = [(span, value) for span, value in zip(spans, values, strict=True) if value is not None]
         for (begin, end), value in sorted(new):
-            text = in_style_of(data[begin:end].decode(), value)
+            text = in_style_of(data[begin:end].decode(), value, decimals)
             self.put((start + begin, start + end), text.encode())
 
     def end(self) -> None:

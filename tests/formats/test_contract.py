@@ -29,7 +29,7 @@ READ_AND_WRITTEN = [name for name, form in ALL.items() if form.read and form.wri
 WRITTEN_BACK = [name for name, form in ALL.items() if form.write_back]
 # Files are written and read in every example; a loaded machine takes its time.
 several_files = settings(max_examples=20, deadline=None, suppress_health_check=[HealthCheck.too_slow])
-NEEDS_POINTS = {"dlib"}  # which have no way to say that there is an instance without any
+NEEDS_POINTS = {"dlib", "labelme"}  # which have no way to say that there is an instance without any
 INSTANCE_TRAITS = {"split": Trait.SPLIT, "annotator": Trait.ANNOTATOR, "source": Trait.SOURCE, "gross": Trait.GROSS}
 
 
@@ -65,6 +65,8 @@ def test_what_is_written_is_read_again_or_listed_as_lost(name, data):
 
     assert lost.keys() <= set(Trait)
     assert all(loss.count > 0 and loss.example for loss in lost.values())
+    if form.origin in SIZED:  # shares of an image are read to a millionth of a pixel
+        again = again.with_columns(x=np.round(again.column("x"), 6), y=np.round(again.column("y"), 6))
     assert rows_of(again, lost.keys()) == rows_of(fitting(form, annotations), lost.keys())
     for trait, said in said_by(annotations).items():
         if trait not in form.carries:
@@ -209,7 +211,10 @@ def test_instances_that_are_not_in_the_set_stay_as_they_are(name, human, tmp_pat
     write_back(form, tmp_path / "source", human, after, tmp_path / "target")
 
     again = make_set(table_of(form, tmp_path / "target", human.scheme, False), human.scheme, {}, "again")
-    np.testing.assert_array_equal(again.points[~chosen], human.points[~chosen])  # to the last bit
+    source = make_set(table_of(form, tmp_path / "source", human.scheme, False), human.scheme, {}, "source")
+    np.testing.assert_array_equal(again.points[~chosen], source.points[~chosen])  # to the last bit
+    if form.origin not in SIZED:
+        np.testing.assert_array_equal(again.points[~chosen], human.points[~chosen])
     np.testing.assert_allclose(again.points[chosen], after.points, atol=1e-5)
 
 
@@ -320,9 +325,12 @@ def test_what_nobody_moved_is_written_with_the_numbers_that_were_read(name, tmp_
     read_back = make_set(table_of(form, tmp_path / "first", scheme, False), scheme, {}, "first")
     write_annotations(read_back, tmp_path / "i00.parquet")
     kept = read_annotations(tmp_path / "i00.parquet")
-    unmoved = kept.moved(kept.points + 1e-12, 1, {}, {})
+    unmoved = kept.moved(kept.points + 1e-12, 0, {}, {})
 
     write(form, unmoved, tmp_path / "again")
 
-    np.testing.assert_array_equal(kept.points, numbers)
+    if form.origin in SIZED:
+        np.testing.assert_allclose(kept.points, numbers, rtol=0, atol=1e-6)
+    else:
+        np.testing.assert_array_equal(kept.points, numbers)
     assert contents(tmp_path / "again") == contents(tmp_path / "first")

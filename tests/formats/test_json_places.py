@@ -141,7 +141,7 @@ def test_a_copy_has_other_bytes_in_their_places_alone(tmp_path):
     [span, other, last] = words(old.read_bytes(), (10, 21))
 
     with rewriting(Source(old), old, new) as copy:
-        copy.numbers(0, old.read_bytes(), [span, other, last], [7.25, None, 4.0])
+        copy.numbers(0, old.read_bytes(), [span, other, last], [7.25, None, 4.0], 3)
 
     assert new.read_bytes() == b'\xef\xbb\xbf{"a": [7.25, 22,4]}\r\n'
     with pytest.raises(DataError, match="name another file"), rewriting(Source(old), old, old):

@@ -64,7 +64,12 @@ SQL_WORDS = [
     "{'a': 1}", "interval '1' year", "'infinity'::DATE", "-" * 50, "(" * 200, "avg(", "list(x)", "é", "\ud800", "%",
 ]  # fmt: skip
 # Where labels of a format are written, and which files of these are changed.
-JSON_FORMATS = {"coco": ("labels.json", "faces/labels.json")}
+JSON_FORMATS = {
+    "coco": ("labels.json", "faces/labels.json"),
+    "label-studio": ("labels.json", "faces/labels.json"),
+    "labelme": ("labels", "faces/labels/*.json"),
+    "ljson": ("labels", "faces/labels/*.ljson"),
+}
 WHOLE = {"face_kpts": 68, "foot_kpts": 6, "lefthand_kpts": 21, "righthand_kpts": 21, "keypoints": 17}
 
 
@@ -166,6 +171,14 @@ def _whole_body(folder: Path) -> None:
     write_json(tree, folder / "faces" / "labels.json")
     read = ingest(folder / "faces" / "labels.json", "coco-wholebody", load_scheme("hand21"), 1.25, False)
     write_annotations(read, folder / "read.parquet")
+
+
+def _spiga(folder: Path) -> None:
+    (folder / "faces").mkdir()
+    face = {"bbox": [1, 2, 3, 4], "headpose": None, "ids": [7, 8, 9, 11], "visible": [0.0, 1.0, 1, 0],
+            "landmarks": [[1.5, 2], [3, 4], [5, 6], [7, 8.25]]}  # fmt: skip
+    faces = [{"imgpath": name} | face for name in ("a.png", "b.png", "b.png")]
+    (folder / "faces" / "labels.json").write_text(json.dumps(faces))
 
 
 def _ingest_hands(folder: Path) -> None:
@@ -460,6 +473,7 @@ TARGETS: dict[str, Target] = {
     "coco-wholebody": Target(_whole_body, [("faces/*.json", mutations.of_json)], _ingest_hands),
     "coco-wholebody back": Target(_whole_body, [("faces/*.json", mutations.of_json)],
                                   _write_back("coco-wholebody", "faces/labels.json")),
+    "spiga": Target(_spiga, [("faces/*.json", mutations.of_json)], _ingest("spiga", "faces/labels.json", False)),
     "scheme": Target(_scheme, [("scheme.json", mutations.of_json)], _read_scheme),
     "params": Target(_params, [("params.yaml", mutations.of_text)], lambda folder: load_params(folder / "params.yaml")),
     "set": _Case(lambda folder: None, [], _set_case, names_file=False),  # type: ignore[arg-type]
@@ -489,7 +503,8 @@ TARGETS: dict[str, Target] = {
 QUICK = {
     "scheme": 300, "weights": 300, "rwlock": 200, "crops": 200, "params": 60, "set": 60, "images": 60, "sheet": 60,
     **dict.fromkeys(JSON_FORMATS, 40), **dict.fromkeys((f"{form} back" for form in JSON_FORMATS), 30),
-    "coco-wholebody": 30, "coco-wholebody back": 20, "pts": 40, "csv": 40, "pts back": 30, "csv back": 30, "truth": 30,
-    "results": 30, "sets": 25, "checkpoint": 20, "sql": 20, "model": 15, "guess": 15, "history": 8, "table": 6,
+    "spiga": 30, "coco-wholebody": 30, "coco-wholebody back": 20, "pts": 40, "csv": 40, "pts back": 30, "csv back": 30,
+    "truth": 30, "results": 30, "sets": 25, "checkpoint": 20, "sql": 20, "model": 15, "guess": 15,
+    "history": 8, "table": 6,
     "cvat": 40, "cvat back": 30, "dlib": 40, "dlib back": 30, "sleap": 40, "sleap back": 30,
 }  # fmt: skip
