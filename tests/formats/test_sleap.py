@@ -165,7 +165,7 @@ PICTURE = np.random.default_rng(3).integers(0, 255, (48, 64, 3)).astype(np.uint8
 def test_pictures_of_a_package_are_written_under_the_names_of_its_labels(kind, tmp_path):
     inside = {"filename": ".", "backend": {"filename": ".", "dataset": "video0/video", "shape": [2, 48, 64, 3]}}
     file = put(tmp_path / "a.pkg.slp", [inside])
-    files = [np.frombuffer(png_of(each), np.int8) for each in (PICTURE, np.zeros((48, 64), np.uint8))]
+    files = [np.frombuffer(png_of(each, tmp_path), np.int8) for each in (PICTURE, np.zeros((48, 64), np.uint8))]
     with h5py.File(file, "r+") as root:
         if kind == "hdf5":
             data = root.create_dataset("video0/video", data=[PICTURE, PICTURE // 2], compression="gzip")

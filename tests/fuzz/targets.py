@@ -44,7 +44,7 @@ from lmk.training.starting import read_weights
 from lmk.truth import read_truth
 from lmk.workspace import Workspace
 from pipelines.rwlock import mend
-from tests.fuzz import mutations
+from tests.fuzz import benchmarks, mutations
 from tests.fuzz.mutations import Random
 
 Mutation = Callable[[bytes, Random], bytes]
@@ -419,6 +419,11 @@ TARGETS: dict[str, Target] = {
         )
         for back, read in (("", lambda form, file: _ingest(form, file, False)), (" back", _write_back))
     },
+    "300w-lp": Target(benchmarks.lp300w, [("faces/*.mat", mutations.of_bytes)], benchmarks.reader("300w-lp", "faces")),
+    "aflw": Target(benchmarks.aflw, [("*.sqlite", mutations.of_sqlite)], benchmarks.reader("aflw", "aflw.sqlite")),
+    "aflw info": Target(benchmarks.aflw_info, [("*.mat", mutations.of_bytes)],
+                        benchmarks.reader("aflw", "AFLWinfo.mat")),
+    "cofw": Target(benchmarks.cofw_set, [("*.mat", mutations.of_hdf5)], benchmarks.reader("cofw", "cofw.mat")),
     "pts back": Target(_pts, [("faces/*.pts", mutations.of_text), ("faces/*.csv", mutations.of_text)],
                        _write_back("pts", "faces")),
     "csv back": Target(_csv, [("faces/*.csv", mutations.of_text)], _write_back("csv", "faces/labels.csv")),
@@ -453,5 +458,6 @@ QUICK = {
     "scheme": 300, "weights": 300, "rwlock": 200, "crops": 200, "params": 60, "set": 60, "images": 60, "sheet": 60,
     "pts": 40, "csv": 40, "pts back": 30, "csv back": 30, "truth": 30, "results": 30, "sets": 25, "checkpoint": 20,
     "cvat": 40, "cvat back": 30, "dlib": 40, "dlib back": 30, "sleap": 40, "sleap back": 30, "sql": 20,
+    "300w-lp": 60, "aflw": 40, "aflw info": 40, "cofw": 40,
     "model": 15, "guess": 15, "history": 8, "table": 6,
 }  # fmt: skip
