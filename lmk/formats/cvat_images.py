@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from lmk.errors import FormatError
-from lmk.formats.base import Losses
+from lmk.formats.base import EMPTY, Losses
 from lmk.formats.cvat_layout import Layout
 from lmk.formats.source import Source
 from lmk.formats.xml_places import events, pixels_of
@@ -75,8 +75,10 @@ def images_of(source: Source, layout: Layout, losses: Losses) -> Iterator[Image]
         elif name == "image":
             if attributes is None:
                 assert image is not None
-                image.objects += image.groups.values()
-                image.groups = {}
+                everything = [*image.objects, *image.groups.values()]
+                image.groups, image.objects = {}, [each for each in everything if any(each.visibility)]
+                if len(image.objects) < len(everything):
+                    losses.add(EMPTY, len(everything) - len(image.objects), image.name)
                 yield image
                 image = None
             else:

@@ -19,7 +19,7 @@ import pandas as pd
 
 from lmk.annotations import AnnotationSet
 from lmk.errors import DataError, FormatError
-from lmk.formats.base import PART_ROWS, Format, Guess, Loss, Losses, Part, Reading, Trait
+from lmk.formats.base import EMPTY, PART_ROWS, Format, Guess, Loss, Losses, Part, Reading, Trait
 from lmk.formats.changes import Changes, in_style_of
 from lmk.formats.landmarks import chosen, named, scheme_of
 from lmk.formats.pixels import Points
@@ -220,10 +220,11 @@ def _write(annotations: AnnotationSet, points: Points, target: Path) -> Sequence
                 known = {"width": f"{width:.0f}", "height": f"{height:.0f}"} if width > 0 and height > 0 else {}
                 file.write(f"  {start_tag('image', {'file': image, **known})}\n")
                 last, instance = image, 0
+            if np.isnan(xy).all():
+                losses.add(EMPTY, 1, f"{image} instance {number}")
+                continue
             if number != instance:
                 losses.add(Trait.SEVERAL, 1, f"{image} instance {number} is instance {instance} of its image then")
-            if np.isnan(xy).all():
-                raise FormatError(f"{target}: {image} instance {number} has no point; a box without parts is no object")
             _write_box(file, xy, parts)
             instance += 1
         file.write("  </image>\n</images>\n</dataset>\n")
