@@ -98,11 +98,13 @@ def decode(data: bytes, path: Path) -> NDArray[np.uint8]:
     return np.asarray(image, np.uint8)
 
 
-def png_of(pixels: NDArray[np.integer[Any]]) -> bytes:
-    """The PNG file of grey (height, width[, 1]) or RGB (height, width, 3) pixels of one byte each."""
+def png_of(pixels: NDArray[np.integer[Any]], path: Path) -> bytes:
+    """The PNG file of grey (height, width[, 1]) or RGB (height, width, 3) pixels of one byte each, to be put there."""
     image = pixels[..., 0] if pixels.ndim == 3 and pixels.shape[2] == 1 else pixels
     if not (image.ndim == 2 or (image.ndim == 3 and image.shape[2] == 3)) or not image.size or image.dtype.itemsize > 1:
-        raise ImageError(f"pixels of shape {pixels.shape} and type {pixels.dtype}; a picture is grey or RGB, of bytes")
+        raise ImageError(
+            f"{path}: pixels of shape {pixels.shape} and type {pixels.dtype}; a picture is grey or RGB, of bytes"
+        )
     blue_first = image if image.ndim == 2 else image[..., ::-1]
     done, data = cv2.imencode(".png", np.ascontiguousarray(blue_first, np.uint8))
     assert done

@@ -23,7 +23,9 @@ _MIB = 1 << 20
 _NOT_AS_IT_SHOULD_BE = (
     OSError, ValueError, LookupError, TypeError, AttributeError, ArithmeticError, RuntimeError, MemoryError
 )  # fmt: skip
-_LIBRARIES = {"pyarrow", "yaml", "safetensors", "duckdb", "_duckdb", "pandas", "cv2"}  # with exceptions of their own
+_LIBRARIES = {  # with exceptions of their own
+    "pyarrow", "yaml", "safetensors", "duckdb", "_duckdb", "pandas", "cv2", "zlib", "struct", "sqlite3",
+}  # fmt: skip
 _KINDS = {
     stat.S_ISDIR: "a folder",
     stat.S_ISFIFO: "a pipe",

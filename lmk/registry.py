@@ -47,8 +47,11 @@ REFINERS = {
     "keep": Entry("lmk.refine.align:KEEP", "moves nothing: the control of every experiment"),
 }
 FORMATS = {
+    "300w-lp": Entry("lmk.formats.lp300w:LP300W", "a .mat file beside each image, of 300W-LP or AFLW2000-3D"),
+    "aflw": Entry("lmk.formats.aflw:AFLW", "AFLW's SQLite database, or AFLWinfo_release.mat"),
     "coco": Entry("lmk.formats.coco:COCO", "COCO keypoints, one JSON file"),
     "coco-wholebody": Entry("lmk.formats.coco_wholebody:COCO_WHOLEBODY", "COCO-WholeBody: body, feet, face and hands"),
+    "cofw": Entry("lmk.formats.cofw:COFW", "COFW's .mat files with the pictures inside"),
     "csv": Entry("lmk.formats.long_csv:CSV", "one CSV file, a row for each point"),
     "cvat": Entry("lmk.formats.cvat:CVAT", "CVAT for images 1.1, an XML file"),
     "dlib": Entry("lmk.formats.dlib_xml:DLIB", "XML of dlib and its imglab"),

@@ -25,6 +25,9 @@ from lmk.scheme import LandmarkScheme
 PART_ROWS = 1 << 16  # points in one part; larger parts need more memory and are no faster
 
 
+EMPTY = "instances without a labelled point"  # what most formats have no use for, and ingesting refuses
+
+
 class Trait(StrEnum):
     """Something that a set may say and a format may be able to carry.
 

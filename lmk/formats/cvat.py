@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -90,8 +90,9 @@ def _parts(source: Source, layout: Layout, losses: Losses, notes: list[str]) -> 
 def _part(held: list[_Some], layout: Layout, source: Source, losses: Losses) -> Part:
     objects = [each for _, _, some in held for each in some]
     count, size = len(objects), layout.scheme.size
-    rows = np.repeat(np.arange(count), [len(each.numbers) for each in objects])
-    landmarks = np.array([number for each in objects for number in each.numbers], np.int64)
+    rows = np.repeat(np.arange(count), [len(each) for each in objects])
+    numbers, texts, seen, _, _ = zip(*(dot for each in objects for dot in each), strict=True)
+    landmarks = np.array(numbers, np.int64)
     if len(twice := np.flatnonzero(np.bincount(rows * size + landmarks) > 1)):
         row, landmark = divmod(int(twice[0]), size)
         name = next(image.name for image, _, some in held if any(each is objects[row] for each in some))
@@ -101,8 +102,8 @@ def _part(held: list[_Some], layout: Layout, source: Source, losses: Losses) -> 
         )
     points = np.full((count, size, 2), np.nan)
     visibility = np.zeros((count, size), np.int64)
-    points[rows, landmarks] = _numbers([text for each in objects for text in each.texts], source.path)
-    visibility[rows, landmarks] = [value for each in objects for value in each.visibility]
+    points[rows, landmarks] = _numbers(texts, source.path)
+    visibility[rows, landmarks] = seen
     points[visibility == 0] = np.nan
     many = [len(some) for _, _, some in held]
     splits = [_split(image, layout, losses) for image, _, _ in held]
@@ -121,7 +122,7 @@ def _part(held: list[_Some], layout: Layout, source: Source, losses: Losses) -> 
     return Part(table)
 
 
-def _numbers(texts: list[str], path: Path) -> Points:
+def _numbers(texts: Sequence[str], path: Path) -> Points:
     """(n, 2) the positions that texts are."""
     joined = ";".join([*texts, ""])
     if _PAIRS.fullmatch(joined) is None or joined.count(";") != len(texts):
@@ -194,10 +195,10 @@ def _row(image: Image, number: int, changes: Changes) -> int | None:
 
 def _moved(found: Object, row: int, tags: Tags, changes: Changes, path: Path) -> Iterator[Edit]:
     """The edits of one object."""
-    points: NDArray[Any] = _numbers(found.texts, path)
-    points[np.array(found.visibility) == 0] = np.nan
+    points: NDArray[Any] = _numbers([dot[1] for dot in found], path)
+    points[np.array([dot[2] for dot in found]) == 0] = np.nan
     known, words = -1, list[tuple[int, bytes]]()
-    for landmark, (x, y), (place, pair) in zip(found.numbers, points.tolist(), found.places, strict=True):
+    for (landmark, _, _, place, pair), (x, y) in zip(found, points.tolist(), strict=True):
         moved = changes.new(row, landmark, (x, y), str(path))
         if moved == (None, None):
             continue
@@ -209,7 +210,7 @@ def _moved(found: Object, row: int, tags: Tags, changes: Changes, path: Path) ->
         for (start, word), new in zip(words[2 * pair : 2 * pair + 2], moved, strict=True):
             if new is not None:
                 yield start, start + len(word), in_style_of(word.decode("ascii", "replace"), new).encode()
-    for landmark in set(range(changes.scheme.size)) - set(found.numbers):
+    for landmark in set(range(changes.scheme.size)) - {dot[0] for dot in found}:
         changes.new(row, landmark, (math.nan, math.nan), str(path))
 
 

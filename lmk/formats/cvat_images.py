@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from lmk.errors import FormatError
-from lmk.formats.base import Losses
+from lmk.formats.base import EMPTY, Losses
 from lmk.formats.cvat_layout import Layout
 from lmk.formats.source import Source
 from lmk.formats.xml_places import events, pixels_of
@@ -17,21 +17,9 @@ _OTHER = {"box": "boxes", "polygon": "polygons", "polyline": "polylines", "ellip
           "mask": "masks", "tag": "tags", "attribute": "attributes"}  # fmt: skip
 
 
-@dataclass
-class Object:
-    """The points of one object, in the order of the file."""
-
-    numbers: list[int] = field(default_factory=list)
-    texts: list[str] = field(default_factory=list)  # x,y
-    visibility: list[int] = field(default_factory=list)
-    places: list[tuple[int, int]] = field(default_factory=list)  # the byte of the tag, and which of its pairs
-
-    def add(self, number: int, text: str, visibility: int, place: tuple[int, int]) -> None:
-        """One more point."""
-        self.numbers.append(number)
-        self.texts.append(text)
-        self.visibility.append(visibility)
-        self.places.append(place)
+# A point as the file has it: its landmark, `x,y`, its visibility, the byte of its tag, and which of its pairs it is.
+Dot = tuple[int, str, int, int, int]
+Object = list[Dot]  # in the order of the file
 
 
 @dataclass
@@ -62,21 +50,23 @@ def images_of(source: Source, layout: Layout, losses: Losses) -> Iterator[Image]
                     )
                 outside = attributes.get("outside") == "1"
                 visibility = 0 if outside else 2 - (attributes.get("occluded") == "1")
-                skeleton.add(number, attributes.get("points", ""), visibility, (place, 0))
+                skeleton.append((number, attributes.get("points", ""), visibility, place, 0))
             elif in_skeleton or not _taken(image, attributes, place, layout, path):
                 losses.add("shapes that are not of the landmarks", not in_skeleton, _example(image, attributes))
         elif name == "skeleton" and image is not None:
             in_skeleton, skeleton = attributes is not None, None
             if attributes is not None and kind == "skeletons" and attributes.get("label") == label:
-                skeleton = Object()
+                skeleton = []
                 image.objects.append(skeleton)
             elif attributes is not None:
                 losses.add("shapes that are not of the landmarks", 1, _example(image, attributes))
         elif name == "image":
             if attributes is None:
                 assert image is not None
-                image.objects += image.groups.values()
-                image.groups = {}
+                everything = [*image.objects, *image.groups.values()]
+                image.groups, image.objects = {}, [each for each in everything if any(dot[2] for dot in each)]
+                if len(image.objects) < len(everything):
+                    losses.add(EMPTY, len(everything) - len(image.objects), image.name)
                 yield image
                 image = None
             else:
@@ -102,14 +92,14 @@ def _taken(image: Image, attributes: dict[str, str], place: int, layout: Layout,
     visibility = 2 - (attributes.get("occluded") == "1")
     if layout.kind == "single points" and len(texts) == 1:
         group = attributes.get("group_id", "0")
-        instance = image.groups.setdefault("0" if group == "" else group, Object())
+        instance = image.groups.setdefault("0" if group == "" else group, [])
         number = layout.numbers[label]
-        if number in instance.numbers:
+        if any(dot[0] == number for dot in instance):
             raise FormatError(
                 f"{path}: image {image.name}: two points {label!r:.60} in group {group}; join the points of each "
                 "object in CVAT (Group, key G)"
             )
-        instance.add(number, texts[0], visibility, (place, 0))
+        instance.append((number, texts[0], visibility, place, 0))
         return True
     if layout.kind == "lists of points" and label == layout.label:
         if len(texts) != layout.scheme.size:
@@ -117,9 +107,6 @@ def _taken(image: Image, attributes: dict[str, str], place: int, layout: Layout,
                 f"{path}: image {image.name}: {len(texts)} points in a list, but scheme {layout.scheme.name} has "
                 f"{layout.scheme.size}"
             )
-        found = Object()
-        for number, text in enumerate(texts):
-            found.add(number, text, visibility, (place, number))
-        image.objects.append(found)
+        image.objects.append([(number, text, visibility, place, number) for number, text in enumerate(texts)])
         return True
     return False

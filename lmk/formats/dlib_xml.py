@@ -19,7 +19,7 @@ import pandas as pd
 
 from lmk.annotations import AnnotationSet
 from lmk.errors import DataError, FormatError
-from lmk.formats.base import PART_ROWS, Format, Guess, Loss, Losses, Part, Reading, Trait
+from lmk.formats.base import EMPTY, PART_ROWS, Format, Guess, Loss, Losses, Part, Reading, Trait
 from lmk.formats.changes import Changes, in_style_of
 from lmk.formats.landmarks import chosen, named, scheme_of
 from lmk.formats.pixels import Points
@@ -37,7 +37,7 @@ from lmk.formats.xml_places import (
     start_tag,
 )
 from lmk.registry import Origin
-from lmk.scheme import LandmarkScheme
+from lmk.scheme import LandmarkScheme, known_schemes, load_scheme
 from lmk.store import replacing
 
 ORIGIN: Origin = "centre"
@@ -206,7 +206,10 @@ def _text(text: str, latin: bool) -> str:
 def _write(annotations: AnnotationSet, points: Points, target: Path) -> Sequence[Loss]:
     """Write one XML file; a box is as large as its points are."""
     losses, names, size = Losses(), annotations.scheme.names, annotations.instances[["width", "height"]]
-    if all(_COUNTED.fullmatch(name) for name in names):
+    shipped = [each.names for each in map(load_scheme, known_schemes()) if each.size == len(names)]
+    if shipped == [names] or all(
+        _COUNTED.fullmatch(name) for name in names
+    ):  # dlib sorts names, and numbers keep order
         names = tuple(f"{number:0{len(str(len(names) - 1))}d}" for number in range(len(names)))
     parts = [start_tag("part", {"name": name})[:-1] for name in names]
     images, numbers = annotations.instances["image"].tolist(), annotations.instances["instance"].tolist()
@@ -220,10 +223,11 @@ def _write(annotations: AnnotationSet, points: Points, target: Path) -> Sequence
                 known = {"width": f"{width:.0f}", "height": f"{height:.0f}"} if width > 0 and height > 0 else {}
                 file.write(f"  {start_tag('image', {'file': image, **known})}\n")
                 last, instance = image, 0
+            if np.isnan(xy).all():
+                losses.add(EMPTY, 1, f"{image} instance {number}")
+                continue
             if number != instance:
                 losses.add(Trait.SEVERAL, 1, f"{image} instance {number} is instance {instance} of its image then")
-            if np.isnan(xy).all():
-                raise FormatError(f"{target}: {image} instance {number} has no point; a box without parts is no object")
             _write_box(file, xy, parts)
             instance += 1
         file.write("  </image>\n</images>\n</dataset>\n")

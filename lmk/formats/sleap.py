@@ -17,7 +17,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from lmk.errors import DataError, FormatError
-from lmk.formats.base import PART_ROWS, Format, Guess, Losses, Part, Reading, Trait
+from lmk.formats.base import EMPTY, PART_ROWS, Format, Guess, Losses, Part, Reading, Trait
 from lmk.formats.changes import Changes
 from lmk.formats.hdf5 import data_at, is_hdf5, opened, values
 from lmk.formats.landmarks import named
@@ -187,8 +187,12 @@ def _parts(
             some = slice(start, start + step)
             points = np.full((len(rows.image[some]), size, 2), np.nan)
             points[:, order] = _positions(table, rows.first[some], size, root)
-            width, height = rows.size[some].T
-            about = {"image": rows.image[some], "instance": rows.number[some], "width": width, "height": height}
+            there = ~np.isnan(points).all(axis=(1, 2))
+            if not there.all():
+                losses.add(EMPTY, int((~there).sum()), str(rows.image[some][~there][0]))
+            width, height = rows.size[some][there].T
+            about = {"image": rows.image[some][there], "instance": rows.number[some][there]}
+            about, points = {**about, "width": width, "height": height}, points[there]
             part = pd.DataFrame({name: np.repeat(column, size) for name, column in about.items()})
             part["landmark"] = np.tile(np.arange(size), len(points))
             part["x"], part["y"] = points.reshape(-1, 2).T

@@ -68,7 +68,7 @@ def _bytes(picture: Any, kind: str, label: Path) -> bytes:
     if pixels.dtype.kind not in "iu" or pixels.nbytes > PIECE_BYTES:
         raise FormatError(f"{label}: not a picture of whole numbers")
     if kind not in _ENCODED:
-        return png_of(pixels)
+        return png_of(pixels, label)
     data = pixels.astype(np.uint8, casting="unsafe").tobytes().rstrip(b"\0")
     size_of(data, label)
     return data

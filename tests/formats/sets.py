@@ -80,4 +80,5 @@ def fitting(form, annotations):
     """The same set with positions that a format can say: whole numbers where it has no others."""
     if Trait.SUBPIXEL in form.carries:
         return annotations
-    return annotations.with_columns(x=np.rint(annotations.column("x")), y=np.rint(annotations.column("y")))
+    x, y = (np.rint(annotations.column(name)) + 0.0 for name in ("x", "y"))  # which makes 0 of -0
+    return annotations.with_columns(x=x, y=y)

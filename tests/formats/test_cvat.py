@@ -126,6 +126,18 @@ def test_without_meta_the_points_that_are_there_are_the_landmarks(tmp_path):
     assert reading.scheme.contours == ()
 
 
+def test_skeletons_of_which_all_is_outside_are_counted(tmp_path):
+    nothing = IMAGES.replace('outside="0"', 'outside="1"', 2)
+    file = put(tmp_path, nothing)
+
+    made, _, lost = taken(file)
+    write_back(CVAT, file, made, made.moved(made.points + 1, 1, {}, {}), tmp_path / "new.xml")
+
+    assert made.points[:, 0].tolist() == [[0.5, 1.5]]
+    assert lost["instances without a labelled point"] == (1, "a b.jpg")
+    assert (tmp_path / "new.xml").read_text() == file.read_text().replace('"1,2"', '"2,3"')
+
+
 SINGLE = """  <image id="0" name="a.jpg" width="64" height="48" subset="test">
     <points label="nose" source="manual" occluded="0" points="1.00,2.00" z_order="0" group_id="2">
     </points>

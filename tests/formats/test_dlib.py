@@ -160,6 +160,31 @@ def test_numbers_that_moved_are_rounded_in_their_place_and_the_rounding_is_told(
     assert "lost: positions between pixels (1; the first: a.jpg landmark 0)" in capsys.readouterr().err
 
 
+def test_landmarks_of_a_shipped_scheme_are_written_by_number_so_that_dlib_keeps_their_order(tmp_path):
+    scheme = load_scheme("ibug68")
+    rows = [("a.jpg", 0, k, 3 * k, 2 * k) for k in range(68)]
+    made = make_set(pd.DataFrame(rows, columns=["image", "instance", "landmark", "x", "y"]), scheme, {}, "here")
+
+    write(DLIB, made, tmp_path / "out.xml")
+
+    names = [line.split('"')[1] for line in (tmp_path / "out.xml").read_text().splitlines() if "<part" in line]
+    assert names == sorted(names)
+    again, reading, _ = taken(tmp_path / "out.xml")
+    assert reading.scheme == scheme
+    np.testing.assert_array_equal(again.points, made.points)
+
+
+def test_an_instance_without_a_point_is_left_out_and_told(tmp_path):
+    scheme = parse_scheme('{"name": "two", "points": 2}', "two")
+    rows = [("a.jpg", 0, 0, np.nan, 5.0), ("a.jpg", 0, 1, np.nan, 2.0), ("a.jpg", 1, 0, 3, 4), ("a.jpg", 1, 1, 5, 6)]
+    made = make_set(pd.DataFrame(rows, columns=["image", "instance", "landmark", "x", "y"]), scheme, {}, "here")
+
+    lost = write(DLIB, made, tmp_path / "out.xml")
+
+    assert [loss.kind for loss in lost] == ["instances without a labelled point", "instances that share an image"]
+    assert taken(tmp_path / "out.xml", scheme)[0].points.tolist() == [[[3, 4], [5, 6]]]
+
+
 def test_written_boxes_are_as_large_as_their_points_and_names_are_escaped(tmp_path):
     scheme = parse_scheme('{"name": "two", "points": 2}', "two")
     rows = [("it's & b.jpg", 0, 0, 3.4, 5.0), ("it's & b.jpg", 0, 1, 7.6, -0.2)]

@@ -165,7 +165,7 @@ PICTURE = np.random.default_rng(3).integers(0, 255, (48, 64, 3)).astype(np.uint8
 def test_pictures_of_a_package_are_written_under_the_names_of_its_labels(kind, tmp_path):
     inside = {"filename": ".", "backend": {"filename": ".", "dataset": "video0/video", "shape": [2, 48, 64, 3]}}
     file = put(tmp_path / "a.pkg.slp", [inside])
-    files = [np.frombuffer(png_of(each), np.int8) for each in (PICTURE, np.zeros((48, 64), np.uint8))]
+    files = [np.frombuffer(png_of(each, tmp_path), np.int8) for each in (PICTURE, np.zeros((48, 64), np.uint8))]
     with h5py.File(file, "r+") as root:
         if kind == "hdf5":
             data = root.create_dataset("video0/video", data=[PICTURE, PICTURE // 2], compression="gzip")
@@ -322,9 +322,23 @@ def test_a_table_that_says_to_be_huge_is_read_where_its_points_are(tmp_path):
     with h5py.File(file, "r+") as root:
         replaced("points", declared)(root)
 
-    made, _, _ = taken(file)
+    with pytest.raises(DataError, match="no annotations found"):  # all of them are zeros that are not visible
+        taken(file)
 
-    assert not made.labelled.any()
+
+def test_instances_of_which_nothing_is_visible_are_counted_and_the_others_keep_their_numbers(tmp_path):
+    file = put(tmp_path / "a.slp")
+    with h5py.File(file, "r+") as root:
+        dots = root["points"][:]
+        dots["visible"][:4] = False
+        root["points"][:] = dots
+
+    made, _, lost = taken(file)
+    write_back(SLEAP, file, made, made.moved(made.points + 1, 1, {}, {}), tmp_path / "new.slp")
+
+    assert made.instances["instance"].tolist() == [1, 0]
+    assert lost["instances without a labelled point"] == (1, "day1.mp4/000007")
+    np.testing.assert_array_equal(taken(tmp_path / "new.slp")[0].points, made.points + 1)
 
 
 def test_other_hdf5_and_other_files_are_not_of_sleap(tmp_path):

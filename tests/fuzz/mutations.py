@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import io
 import json
 import random
+import sqlite3
 from pathlib import Path
 
 import h5py
@@ -254,6 +256,32 @@ def _other_hdf5(root: h5py.File, name: str, rng: Random) -> None:
             values = values.reshape(rng.choice(((1, *values.shape), (*values.shape, 1))))
         del root[name]
         root.create_dataset(name, data=values, compression=rng.choice((None, "gzip")))
+
+
+def of_sqlite(data: bytes, rng: Random) -> bytes:
+    """A database with other values, tables and columns; or changed bytes."""
+    if rng.random() < 0.4:
+        return of_bytes(data, rng)
+    with contextlib.closing(sqlite3.connect(":memory:")) as database:
+        try:
+            database.deserialize(data)
+            names = [row[0] for row in database.execute("SELECT name FROM sqlite_master WHERE type = 'table'")]
+            for _ in range(rng.choice((1, 1, 2))):
+                name = rng.choice(names)
+                column = rng.choice([row[1] for row in database.execute(f"PRAGMA table_info({name})")])
+                value = rng.choice((0, 1, -1, 2**62, 1e300, float("inf"), None, b"\xff\0", "3", rng.choice(WORDS)))
+                where = rng.choice(("", " WHERE rowid = 1", " WHERE rowid = 2"))
+                database.execute(f"UPDATE {name} SET {column} = ?{where}", (value,))
+                kind = rng.randrange(8)
+                more = {
+                    0: f"DROP TABLE {name}", 1: f"ALTER TABLE {name} RENAME COLUMN {column} TO other",
+                    2: f"DELETE FROM {name}", 3: f"INSERT INTO {name} SELECT * FROM {name}",
+                    4: f"ALTER TABLE {name} RENAME TO old; CREATE VIEW {name} AS SELECT * FROM old",
+                }.get(kind, "")  # fmt: skip
+                database.executescript(more)
+            return database.serialize()
+        except (sqlite3.Error, UnicodeError, IndexError):  # an earlier mutation was here
+            return of_bytes(data, rng)
 
 
 def of_tensors(data: bytes, rng: Random) -> bytes:

@@ -44,7 +44,7 @@ from lmk.training.starting import read_weights
 from lmk.truth import read_truth
 from lmk.workspace import Workspace
 from pipelines.rwlock import mend
-from tests.fuzz import mutations
+from tests.fuzz import benchmarks, mutations
 from tests.fuzz.mutations import Random
 
 Mutation = Callable[[bytes, Random], bytes]
@@ -462,6 +462,11 @@ TARGETS: dict[str, Target] = {
         )
         for back, read in (("", lambda form, file: _ingest(form, file, False)), (" back", _write_back))
     },
+    "300w-lp": Target(benchmarks.lp300w, [("faces/*.mat", mutations.of_bytes)], benchmarks.reader("300w-lp", "faces")),
+    "aflw": Target(benchmarks.aflw, [("*.sqlite", mutations.of_sqlite)], benchmarks.reader("aflw", "aflw.sqlite")),
+    "aflw info": Target(benchmarks.aflw_info, [("*.mat", mutations.of_bytes)],
+                        benchmarks.reader("aflw", "AFLWinfo.mat")),
+    "cofw": Target(benchmarks.cofw_set, [("*.mat", mutations.of_hdf5)], benchmarks.reader("cofw", "cofw.mat")),
     "pts back": Target(_pts, [("faces/*.pts", mutations.of_text), ("faces/*.csv", mutations.of_text)],
                        _write_back("pts", "faces")),
     "csv back": Target(_csv, [("faces/*.csv", mutations.of_text)], _write_back("csv", "faces/labels.csv")),
@@ -507,4 +512,5 @@ QUICK = {
     "truth": 30, "results": 30, "sets": 25, "checkpoint": 20, "sql": 20, "model": 15, "guess": 15,
     "history": 8, "table": 6,
     "cvat": 40, "cvat back": 30, "dlib": 40, "dlib back": 30, "sleap": 40, "sleap back": 30,
+    "300w-lp": 60, "aflw": 40, "aflw info": 40, "cofw": 40,
 }  # fmt: skip
