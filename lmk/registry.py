@@ -49,6 +49,7 @@ REFINERS = {
 FORMATS = {
     "csv": Entry("lmk.formats.long_csv:CSV", "one CSV file, a row for each point"),
     "pts": Entry("lmk.formats.pts:PTS", "a .pts file beside each image"),
+    "yolo": Entry("lmk.formats.yolo:YOLO", "YOLO pose: data.yaml, and a text file an image"),
 }
 
 

@@ -15,18 +15,24 @@ import numpy as np
 
 from lmk.annotations import UNIT
 from lmk.errors import DataError
-from lmk.formats.pixels import Points
+from lmk.formats.pixels import DECIMALS_OF_A_PIXEL, Points, decimals_of
 from lmk.scheme import LandmarkScheme
 
 _Pair = tuple[float, float]
 _PLAIN = re.compile(r"[-+]?\d+(?:\.(\d*))?")
-_DECIMALS = 3  # a 64th of a pixel, the finest step of a set, is .015625: with three decimals it is read as the same
 
 
 class Changes:
     """Positions as they were read and as they are now, (N, K, 2) each, in numbers of the file."""
 
-    def __init__(self, keys: Mapping[tuple[str, int], int], scheme: LandmarkScheme, before: Points, after: Points):
+    def __init__(
+        self,
+        keys: Mapping[tuple[str, int], int],
+        scheme: LandmarkScheme,
+        before: Points,
+        after: Points,
+        pixel: Points | None = None,
+    ):
         """Take both.
 
         Args:
@@ -34,11 +40,14 @@ class Changes:
             scheme: of the points.
             before: as they were read; a set's rounding is allowed for.
             after: as they are now; a coordinate moved when it differs by more than a set's rounding.
+            pixel: (N, 1, 2) how long a pixel is in numbers of the file; 1 where it is None.
         """
         self.scheme = scheme
         self.keys = keys
         self._before, self._after = before, after
-        self._moved = np.abs(after - before) > UNIT / 2
+        self._pixel = np.broadcast_to(1.0 if pixel is None else pixel, (len(before), 1, 2))
+        self.decimals = decimals_of(self._pixel)  # that a new number needs at least
+        self._moved = np.abs(after - before) > UNIT / 2 * self._pixel
         self._seen = np.zeros(before.shape[:2], np.bool_)
         self._at = -1  # the row that `_points` is of
         self._points: list[tuple[Any, ...]] = []
@@ -67,9 +76,9 @@ class Changes:
 
     def _row(self, row: int) -> list[tuple[Any, ...]]:
         """One instance in Python's numbers, which are faster one by one: before, after, rounding, whether it moved."""
-        was = self._before[row]
+        was, pixel = self._before[row], self._pixel[row]
         # A set keeps 64ths of a pixel, as float32.
-        allowed = UNIT / 2 + np.spacing(np.abs(was).astype(np.float32) + 1)
+        allowed = (UNIT / 2 + np.spacing(np.abs(was / pixel).astype(np.float32) + 1)) * pixel
         columns = (was.tolist(), self._after[row].tolist(), allowed.tolist(), self._moved[row].tolist())
         return list(zip(*columns, strict=True))
 
@@ -84,12 +93,12 @@ class Changes:
         return f"{image} instance {instance} landmark {landmark}"
 
 
-def in_style_of(old: str, value: float) -> str:
+def in_style_of(old: str, value: float, decimals: int = DECIMALS_OF_A_PIXEL) -> str:
     """A number with as many decimals as the old one has, and never so few that a set reads another position."""
     plain = _PLAIN.fullmatch(old)
     kept = len(plain[1] or "") if plain else 0
     text = f"{value:.{kept}f}"
-    return text if float(text) == value else f"{value:.{max(kept, _DECIMALS)}f}"
+    return text if float(text) == value else f"{value:.{max(kept, decimals)}f}"
 
 
 def _same(was: float, found: float, allowed: float) -> bool:

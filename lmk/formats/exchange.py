@@ -16,7 +16,7 @@ from lmk.errors import DataError, FormatError, Lost
 from lmk.files import remove
 from lmk.formats.base import Format, Guess, Loss, Part, Reading, Trait, column_of
 from lmk.formats.changes import Changes
-from lmk.formats.pixels import IN_WORDS, SIZED, Points, from_ours, to_ours
+from lmk.formats.pixels import IN_WORDS, SIZED, Points, from_ours, pixel_of, to_ours
 from lmk.formats.source import Source, head
 from lmk.names import AnyFolder, as_folder, check_names
 from lmk.registry import FORMATS, Origin, entry
@@ -105,8 +105,12 @@ def _numbers(points: Points, form: Format, annotations: AnnotationSet) -> Points
     """(N, K, 2) numbers of a file."""
     if form.origin not in SIZED:
         return from_ours(points, form.origin)
-    sizes = annotations.instances[["width", "height"]].to_numpy(np.float64, na_value=np.nan)
-    return from_ours(points, form.origin, np.broadcast_to(sizes[:, None], points.shape))
+    return from_ours(points, form.origin, np.broadcast_to(_of_images(annotations), points.shape))
+
+
+def _of_images(annotations: AnnotationSet) -> Points:
+    """(N, 1, 2) width and height of each instance's image."""
+    return annotations.instances[["width", "height"]].to_numpy(np.float64, na_value=np.nan)[:, None]
 
 
 def write_back(form: Format, path: Path, before: AnnotationSet, after: AnnotationSet, target: Path) -> None:
@@ -139,6 +143,7 @@ def write_back(form: Format, path: Path, before: AnnotationSet, after: Annotatio
         after.scheme,
         _numbers(old, form, after),
         _numbers(after.points, form, after),
+        pixel_of(form.origin, _of_images(after)) if form.origin in SIZED else None,
     )
     form.write_back(Source(path), changes, target)
 

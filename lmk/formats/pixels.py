@@ -6,6 +6,8 @@ is; its reader and its writer handle numbers as they stand in the file, and this
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -15,6 +17,7 @@ Points = NDArray[np.float64]
 
 # What the file says of the point that is at (0, 0) for us, the centre of the top-left pixel.
 DECIMALS = 9  # that people write at most; a file with more is kept to the last bit in nearly all cases
+DECIMALS_OF_A_PIXEL = 3  # a 64th, the finest step of a set, is .015625: with three decimals it is read as the same
 OFFSETS: dict[Origin, float] = {
     "centre": 0.0,  # pixels are counted from 0, and a pixel's centre is a whole number
     "one": 1.0,  # pixels are counted from 1, as MATLAB does; a pixel's centre is a whole number
@@ -68,7 +71,18 @@ def _upside_down(points: Points, sizes: Points) -> Points:
 SIZED = frozenset({*WHOLE, "bottom"})  # origins whose numbers mean nothing without the image's size
 
 
+def pixel_of(origin: Origin, sizes: Points) -> Points:
+    """How long a pixel is in numbers of the file, for images of these sizes (..., 2)."""
+    return WHOLE[origin] / sizes if origin in WHOLE else np.ones_like(sizes)
+
+
+def decimals_of(pixel: Points) -> int:
+    """Decimals with which the finest step of a set is read as the same, where a pixel is so long at least."""
+    shortest = float(np.min(pixel, initial=1.0))
+    return DECIMALS_OF_A_PIXEL + max(0, math.ceil(-math.log10(shortest)))
+
+
 def text_of(number: float, decimals: int) -> str:
-    """A number with so many decimals, or with all that it has where these would change it."""
+    """A number with so many decimals, or with all that it has where these would change it; never as 1e-5."""
     text = f"{number:.{decimals}f}"
-    return text if float(text) == number else repr(number)
+    return text if float(text) == number else np.format_float_positional(number)

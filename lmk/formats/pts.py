@@ -21,6 +21,7 @@ from lmk.errors import DataError, FormatError, ImageError
 from lmk.formats.annotators import ANNOTATORS, annotators_of, read_annotators, stem, write_annotators
 from lmk.formats.base import PART_ROWS, Format, Guess, Loss, Losses, Part, Reading, Trait
 from lmk.formats.changes import Changes, in_style_of
+from lmk.formats.folders import check_new
 from lmk.formats.landmarks import chosen
 from lmk.formats.pixels import Points, from_ours, text_of, to_ours
 from lmk.formats.source import Source
@@ -179,7 +180,7 @@ def _write(annotations: AnnotationSet, points: Points, target: Path) -> Sequence
     """
     if not annotations.labelled.all():
         raise FormatError(f"{target}: a .pts file cannot have missing points; use format csv")
-    _check_new(target)
+    check_new(target)
     instances = annotations.instances
     several = instances.duplicated("image", keep=False)
     keys = zip(instances["image"], instances["instance"], several, strict=True)
@@ -209,14 +210,9 @@ def _write_file(path: Path, points: list[str]) -> None:
     path.write_text(text, encoding="utf-8")
 
 
-def _check_new(target: Path) -> None:
-    if target.exists() and (not target.is_dir() or any(target.iterdir())):
-        raise DataError(f"{target}: is there already and not empty; name a new folder, so that no label is lost")
-
-
 def _write_back(source: Source, changes: Changes, target: Path) -> None:
     """Write the `.pts` files, and the list of annotators, into a new folder."""
-    _check_new(target)
+    check_new(target)
     rows = {image: row for (image, instance), row in changes.keys.items() if instance == 0}
     stems = {stem(image): row for image, row in rows.items()}
     files, beside = _label_files(source)

@@ -45,6 +45,7 @@ from lmk.truth import read_truth
 from lmk.workspace import Workspace
 from pipelines.rwlock import mend
 from tests.fuzz import mutations
+from tests.fuzz.foreign import LAYOUTS, Layout
 from tests.fuzz.mutations import Random
 
 Mutation = Callable[[bytes, Random], bytes]
@@ -140,6 +141,22 @@ def _csv(folder: Path) -> None:
     exchange.write(exchange.format_named("csv"), labels(), folder / "faces" / "labels.csv")
     _write_images(folder / "faces")
     write_annotations(ingest(folder / "faces" / "labels.csv", "csv", FACE, 1.25), folder / "read.parquet")
+
+
+def _foreign(form: str, layout: Layout) -> Callable[[Path], None]:
+    """What writes a good source of a format, and the set that is read from it."""
+
+    def make(folder: Path) -> None:
+        some, source = labels(), folder / layout.source
+        if not layout.several:
+            some = some.select(some.instances["instance"].to_numpy() == 0)
+        if source.suffix:
+            source.parent.mkdir()
+        exchange.write(exchange.format_named(form), some, source)
+        _write_images(folder / "faces")
+        write_annotations(ingest(source, form, FACE, 1.25), folder / "read.parquet")
+
+    return make
 
 
 def _ingest(form: str, name: str, with_images: bool) -> Callable[[Path], None]:
@@ -436,3 +453,10 @@ QUICK = {
     "pts": 40, "csv": 40, "pts back": 30, "csv back": 30, "truth": 30, "results": 30, "sets": 25, "checkpoint": 20,
     "sql": 20, "model": 15, "guess": 15, "history": 8, "table": 6,
 }  # fmt: skip
+for _form, _layout in LAYOUTS.items():
+    _make = _foreign(_form, _layout)
+    TARGETS[_form] = Target(_make, _layout.files, _ingest(_form, _layout.source, False))
+    QUICK[_form] = _layout.quick
+    if exchange.format_named(_form).write_back is not None:
+        TARGETS[f"{_form} back"] = Target(_make, _layout.files, _write_back(_form, _layout.source))
+        QUICK[f"{_form} back"] = _layout.quick

@@ -1,0 +1,37 @@
+"""Other people's formats: where a good source lies, and which of its files are changed and how."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from tests.fuzz import mutations
+from tests.fuzz.mutations import Random
+
+Mutation = Callable[[bytes, Random], bytes]
+
+
+@dataclass(frozen=True)
+class Layout:
+    """One format that is read and written back.
+
+    Attributes:
+        source: what is read, in the good folder; its images lie in `faces`.
+        files: (pattern, what is done to one of these).
+        several: whether an image may have several instances.
+        quick: cases that `make test` runs.
+    """
+
+    source: str
+    files: list[tuple[str, Mutation]]
+    several: bool = True
+    quick: int = 30
+
+
+LAYOUTS = {
+    "yolo": Layout(
+        "faces",
+        [("faces/[ab].txt", mutations.of_text), ("faces/train.txt", mutations.of_text),
+         ("faces/data.yaml", mutations.of_text)],
+    ),
+}  # fmt: skip
