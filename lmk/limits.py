@@ -11,6 +11,7 @@ PARAMETER_BYTES = 1 << 20  # a parameter file has some kB
 SCHEME_BYTES = 1 << 22  # names and contours of POINTS points
 LABEL_BYTES = 1 << 22  # one .pts file; 10,000 points take 0.3 MiB
 LIST_BYTES = 1 << 30  # one line an image: annotators.csv of ten million images
+TABLE_BYTES = 1 << 30  # one table of DeepLabCut as H5; 10^6 frames with 50 points take 0.8 GB
 JSON_BYTES = 1 << 28  # results and descriptions of networks: the audit of a large set has some MB
 CURVE_BYTES = 1 << 26  # a line each 2,000 images seen
 IMAGE_BYTES = 1 << 30  # an image of PIXELS pixels that is not compressed has 0.6 GB

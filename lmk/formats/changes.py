@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Mapping
+from copy import copy
 from typing import Any
 
 import numpy as np
@@ -51,6 +52,12 @@ class Changes:
         self._seen = np.zeros(before.shape[:2], np.bool_)
         self._at = -1  # the row that `_points` is of
         self._points: list[tuple[Any, ...]] = []
+
+    def again(self) -> Changes:
+        """The same for another file that says the same: no point of it was seen yet."""
+        other = copy(self)
+        other._seen = np.zeros_like(self._seen)
+        return other
 
     def new(self, row: int, landmark: int, found: _Pair, place: str) -> tuple[float | None, float | None]:
         """Compare one point with what was read; its new x and y, None where they did not move.

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Sequence
 from itertools import pairwise
 
 Edge = tuple[int, int]
+BRANCHED = "edges of a skeleton with branches"
 
 
 def contours_of(edges: Iterable[Sequence[int]]) -> tuple[list[list[int]], list[Edge]]:

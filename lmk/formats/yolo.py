@@ -18,12 +18,13 @@ from lmk.annotations import SPLITS, AnnotationSet
 from lmk.errors import DataError, FormatError
 from lmk.formats.base import PART_ROWS, Format, Guess, Loss, Losses, Part, Reading, Trait
 from lmk.formats.changes import Changes, in_style_of
+from lmk.formats.edges import BRANCHED
 from lmk.formats.folders import check_new, put
 from lmk.formats.landmarks import chosen, named
 from lmk.formats.pixels import Points, decimals_of, pixel_of, text_of
 from lmk.formats.rows import NOTHING, Rows, Sizes, says_nothing
 from lmk.formats.source import Source, head
-from lmk.formats.yolo_yaml import BRANCHED, KEY, Described, Images, as_text, described, label_of
+from lmk.formats.yolo_yaml import KEY, Described, Images, as_text, described, label_of
 from lmk.limits import LABEL_BYTES, LIST_BYTES
 from lmk.names import Folder
 from lmk.registry import Origin

@@ -20,7 +20,6 @@ from lmk.scheme import LandmarkScheme, parse_scheme
 
 KEY = "kpt_shape"
 SPLIT_KEYS = {"train": "train", "val": "val", "validation": "val", "test": "test"}
-BRANCHED = "edges of a skeleton with branches"
 _WANTED = "expected kpt_shape: [K, 2] or [K, 3], and train, val or test"
 
 

@@ -34,7 +34,7 @@ WRITTEN_BACK = [name for name, form in ALL.items() if form.write_back]
 several_files = settings(max_examples=20, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 # What a format tells of besides what its traits say.
 BESIDES = {"yolo": {OUTSIDE}}
-KEEPS_NUMBERS = {"csv"}  # of instances; the others count them in the order of the file
+KEEPS_NUMBERS = {"csv", "wide-csv"}  # of instances; the others count them in the order of the file
 KEEPS_EMPTY = {"csv"}  # instances without a labelled point; the others leave them out and say so
 LOOKS_AT_IMAGES = {name for name, form in ALL.items() if form.sized}  # to learn how large they are
 INSTANCE_TRAITS = {"split": Trait.SPLIT, "annotator": Trait.ANNOTATOR, "source": Trait.SOURCE, "gross": Trait.GROSS}

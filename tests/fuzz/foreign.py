@@ -29,6 +29,10 @@ class Layout:
 
 
 LAYOUTS = {
+    "deeplabcut": Layout(
+        "faces", [("faces/CollectedData_ann.csv", mutations.of_text), ("faces/config.yaml", mutations.of_text)]
+    ),
+    "wide-csv": Layout("faces/labels.csv", [("faces/*.csv", mutations.of_text)]),
     "yolo": Layout(
         "faces",
         [("faces/[ab].txt", mutations.of_text), ("faces/train.txt", mutations.of_text),

@@ -44,6 +44,7 @@ from lmk.training.starting import read_weights
 from lmk.truth import read_truth
 from lmk.workspace import Workspace
 from pipelines.rwlock import mend
+from tests.formats.dlc_h5 import as_h5
 from tests.fuzz import mutations
 from tests.fuzz.foreign import LAYOUTS, Layout
 from tests.fuzz.mutations import Random
@@ -157,6 +158,15 @@ def _foreign(form: str, layout: Layout) -> Callable[[Path], None]:
         write_annotations(ingest(source, form, FACE, 1.25), folder / "read.parquet")
 
     return make
+
+
+def _dlc_h5(folder: Path) -> None:
+    columns = [("ann", name, axis) for name in FACE.names for axis in "xy"]
+    made = labels().select(np.array([True, True, False]))
+    paths = [(name,) for name in made.instances["image"]]
+    (folder / "faces").mkdir()
+    as_h5(folder / "faces" / "CollectedData_ann.h5", columns, paths, made.points.reshape(2, -1))
+    write_annotations(ingest(folder / "faces", "deeplabcut", FACE, 1.25, False), folder / "read.parquet")
 
 
 def _ingest(form: str, name: str, with_images: bool) -> Callable[[Path], None]:
@@ -420,6 +430,8 @@ TARGETS: dict[str, Target] = {
     "csv": Target(_csv, [("faces/*.csv", mutations.of_text)], _ingest("csv", "faces/labels.csv", False)),
     "pts back": Target(_pts, [("faces/*.pts", mutations.of_text), ("faces/*.csv", mutations.of_text)],
                        _write_back("pts", "faces")),
+    "deeplabcut h5": Target(_dlc_h5, [("faces/*.h5", mutations.of_bytes)], _ingest("deeplabcut", "faces", False)),
+    "deeplabcut h5 back": Target(_dlc_h5, [("faces/*.h5", mutations.of_bytes)], _write_back("deeplabcut", "faces")),
     "csv back": Target(_csv, [("faces/*.csv", mutations.of_text)], _write_back("csv", "faces/labels.csv")),
     "guess": Target(_csv, [("faces/*.csv", mutations.of_text)], _guess),
     "scheme": Target(_scheme, [("scheme.json", mutations.of_json)], _read_scheme),
@@ -450,7 +462,8 @@ TARGETS: dict[str, Target] = {
 # the report, whose charts take seconds to start.
 QUICK = {
     "scheme": 300, "weights": 300, "rwlock": 200, "crops": 200, "params": 60, "set": 60, "images": 60, "sheet": 60,
-    "pts": 40, "csv": 40, "pts back": 30, "csv back": 30, "truth": 30, "results": 30, "sets": 25, "checkpoint": 20,
+    "pts": 40, "csv": 40, "pts back": 30, "csv back": 30, "deeplabcut h5": 30, "deeplabcut h5 back": 30, "truth": 30,
+    "results": 30, "sets": 25, "checkpoint": 20,
     "sql": 20, "model": 15, "guess": 15, "history": 8, "table": 6,
 }  # fmt: skip
 for _form, _layout in LAYOUTS.items():
