@@ -59,9 +59,9 @@ def read(form: Format, source: AnyFolder, scheme: LandmarkScheme | None, with_im
         raise FormatError(f"{path}: lmk writes format {form.name}, but does not read it")
     if folder.images is not None and not form.apart:
         raise FormatError(f"{path}: images of format {form.name} lie beside their labels; leave --images out")
-    source = Source(path, folder.links, folder.images)
-    reading = form.read(source, scheme, with_images)
-    return replace(reading, parts=_ours(reading.parts, form.origin, source))
+    opened = Source(path, folder.links, folder.images)
+    reading = form.read(opened, scheme, with_images)
+    return replace(reading, parts=_ours(reading.parts, form.origin, opened))
 
 
 def _ours(parts: Iterator[Part], origin: Origin, source: Source) -> Iterator[Part]:
