@@ -51,6 +51,7 @@ FORMATS = {
     "deeplabcut": Entry("lmk.formats.deeplabcut:DEEPLABCUT", "DeepLabCut's tables of labels, or a whole project"),
     "pts": Entry("lmk.formats.pts:PTS", "a .pts file beside each image"),
     "tps": Entry("lmk.formats.tps:TPS", "one .tps file of tpsDig, y from the bottom of the image"),
+    "wflw": Entry("lmk.formats.wflw:WFLW", "WFLW's lists: a line a face with box, attributes and image"),
     "wide-csv": Entry("lmk.formats.wide_csv:WIDE_CSV", "one CSV file, a row for each object and columns of landmarks"),
     "yolo": Entry("lmk.formats.yolo:YOLO", "YOLO pose: data.yaml, and a text file an image"),
 }

@@ -33,6 +33,7 @@ LAYOUTS = {
         "faces", [("faces/CollectedData_ann.csv", mutations.of_text), ("faces/config.yaml", mutations.of_text)]
     ),
     "tps": Layout("faces/labels.tps", [("faces/*.tps", mutations.of_text)]),
+    "wflw": Layout("faces", [("faces/list_*.txt", mutations.of_text)]),
     "wide-csv": Layout("faces/labels.csv", [("faces/*.csv", mutations.of_text)]),
     "yolo": Layout(
         "faces",
