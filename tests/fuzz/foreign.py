@@ -32,6 +32,7 @@ LAYOUTS = {
     "deeplabcut": Layout(
         "faces", [("faces/CollectedData_ann.csv", mutations.of_text), ("faces/config.yaml", mutations.of_text)]
     ),
+    "merl-rav": Layout("faces", [("faces/*.pts", mutations.of_text)], several=False),
     "tps": Layout("faces/labels.tps", [("faces/*.tps", mutations.of_text)]),
     "wflw": Layout("faces", [("faces/list_*.txt", mutations.of_text)]),
     "wide-csv": Layout("faces/labels.csv", [("faces/*.csv", mutations.of_text)]),
