@@ -49,6 +49,7 @@ REFINERS = {
 FORMATS = {
     "csv": Entry("lmk.formats.long_csv:CSV", "one CSV file, a row for each point"),
     "deeplabcut": Entry("lmk.formats.deeplabcut:DEEPLABCUT", "DeepLabCut's tables of labels, or a whole project"),
+    "hf-parquet": Entry("lmk.formats.hf_parquet:HF_PARQUET", "Parquet of Hugging Face: objects with keypoints"),
     "merl-rav": Entry("lmk.formats.merl_rav:MERL_RAV", "MERL-RAV's .pts files, whose signs say what is occluded"),
     "pts": Entry("lmk.formats.pts:PTS", "a .pts file beside each image"),
     "tps": Entry("lmk.formats.tps:TPS", "one .tps file of tpsDig, y from the bottom of the image"),

@@ -38,6 +38,7 @@ BESIDES = {"yolo": {OUTSIDE}, "tps": {UNSAYABLE}}
 KEEPS_NUMBERS = {"csv", "wide-csv"}  # of instances; the others count them in the order of the file
 KEEPS_EMPTY = {"csv"}  # instances without a labelled point; the others leave them out and say so
 LOOKS_AT_IMAGES = {name for name, form in ALL.items() if form.sized}  # to learn how large they are
+NO_TEXT = {"hf-parquet": "not a whole Parquet file"}  # and what they say of what is none of theirs
 ABOVE_ZERO = {"merl-rav"}  # positions; a sign says that a point is occluded
 LAID_OUT = {"merl-rav": "frontal/testset/"}  # folders that a format is recognised by
 INSTANCE_TRAITS = {"split": Trait.SPLIT, "annotator": Trait.ANNOTATOR, "source": Trait.SOURCE, "gross": Trait.GROSS}
@@ -327,7 +328,7 @@ def test_text_in_another_encoding_is_refused(name, human, tmp_path):
         if path.is_file():
             path.write_bytes(b"\xff\xfe\x00\x01" * 9)
 
-    with pytest.raises(FormatError, match="UTF-16 or UTF-32 text; save it as UTF-8"):
+    with pytest.raises(FormatError, match=NO_TEXT.get(name, "UTF-16 or UTF-32 text; save it as UTF-8")):
         list(read(ALL[name], tmp_path / "out", human.scheme, False).parts)
 
 

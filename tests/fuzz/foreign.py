@@ -32,6 +32,7 @@ LAYOUTS = {
     "deeplabcut": Layout(
         "faces", [("faces/CollectedData_ann.csv", mutations.of_text), ("faces/config.yaml", mutations.of_text)]
     ),
+    "hf-parquet": Layout("faces", [("faces/data/*.parquet", mutations.of_parquet)]),
     "merl-rav": Layout("faces", [("faces/*.pts", mutations.of_text)], several=False),
     "tps": Layout("faces/labels.tps", [("faces/*.tps", mutations.of_text)]),
     "wflw": Layout("faces", [("faces/list_*.txt", mutations.of_text)]),
