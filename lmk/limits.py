@@ -14,6 +14,7 @@ ELEMENT_BYTES = 1 << 26  # one entry of a JSON list: an outline has some kB, a t
 TAG_BYTES = 1 << 22  # one tag of an XML file; 10,000 points in one take 0.2 MiB
 LIST_BYTES = 1 << 30  # one line an image: annotators.csv of ten million images
 TABLE_BYTES = 1 << 38  # an HDF5 or SQLite file; packages have pictures in them, and are read row by row
+DLC_BYTES = 1 << 30  # one table of DeepLabCut as H5; 10^6 frames with 50 points take 0.8 GB
 JSON_BYTES = 1 << 28  # results and descriptions of networks: the audit of a large set has some MB
 CURVE_BYTES = 1 << 26  # a line each 2,000 images seen
 IMAGE_BYTES = 1 << 30  # an image of PIXELS pixels that is not compressed has 0.6 GB

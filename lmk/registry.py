@@ -54,13 +54,20 @@ FORMATS = {
     "cofw": Entry("lmk.formats.cofw:COFW", "COFW's .mat files with the pictures inside"),
     "csv": Entry("lmk.formats.long_csv:CSV", "one CSV file, a row for each point"),
     "cvat": Entry("lmk.formats.cvat:CVAT", "CVAT for images 1.1, an XML file"),
+    "deeplabcut": Entry("lmk.formats.deeplabcut:DEEPLABCUT", "DeepLabCut's tables of labels, or a whole project"),
     "dlib": Entry("lmk.formats.dlib_xml:DLIB", "XML of dlib and its imglab"),
+    "hf-parquet": Entry("lmk.formats.hf_parquet:HF_PARQUET", "Parquet of Hugging Face: objects with keypoints"),
     "label-studio": Entry("lmk.formats.label_studio:LABEL_STUDIO", "tasks of Label Studio, one JSON file"),
     "labelme": Entry("lmk.formats.labelme:LABELME", "a JSON file of LabelMe beside each image"),
     "ljson": Entry("lmk.formats.ljson:LJSON", "an .ljson file of menpo beside each image"),
+    "merl-rav": Entry("lmk.formats.merl_rav:MERL_RAV", "MERL-RAV's .pts files, whose signs say what is occluded"),
     "pts": Entry("lmk.formats.pts:PTS", "a .pts file beside each image"),
     "sleap": Entry("lmk.formats.sleap:SLEAP", "a .slp file of SLEAP"),
     "spiga": Entry("lmk.formats.spiga:SPIGA", "faces of SPIGA, one JSON file"),
+    "tps": Entry("lmk.formats.tps:TPS", "one .tps file of tpsDig, y from the bottom of the image"),
+    "wflw": Entry("lmk.formats.wflw:WFLW", "WFLW's lists: a line a face with box, attributes and image"),
+    "wide-csv": Entry("lmk.formats.wide_csv:WIDE_CSV", "one CSV file, a row for each object and columns of landmarks"),
+    "yolo": Entry("lmk.formats.yolo:YOLO", "YOLO pose: data.yaml, and a text file an image"),
 }
 
 

@@ -19,7 +19,7 @@ from lmk.store import replacing
 
 # Possessive: two quotes are one quote in the text, and never an end with something behind it.
 _CELL = re.compile(rb'"([^"]*+(?:""[^"]*+)*+)"([^,\r\n]*)|[^,"\r\n][^,\r\n]*|')
-_WORD = re.compile(rb'[^\s"]+')
+WORD = re.compile(rb'[^\s"]+')
 _LONGEST = 1 << 20  # bytes of one row; a quote that is never closed would take in the whole file
 _KEYS = ("image", "instance", "landmark")
 Span = tuple[int, int]
@@ -42,12 +42,12 @@ def rewritten(source: Source, changes: Changes, numbers: Mapping[str, str], targ
         else:
             old.seek(0)
         columns: dict[str, int] | None = None
-        for line, record, spans in _records(old, source.path):
+        for line, record, spans in records(old, source.path):
             if not record.strip():
                 new.write(record)
             elif columns is None:
                 place = f"{source.path}: line {line}"
-                columns = {_text(record[slice(*span)], place): k for k, span in enumerate(spans)}
+                columns = {cell_text(record[slice(*span)], place): k for k, span in enumerate(spans)}
                 if missing := [name for name in (*_KEYS, "x", "y") if name not in columns]:
                     raise FormatError(f"{source.path}: no column {missing[0]!r}")
                 new.write(record)
@@ -66,7 +66,7 @@ def _changed(
 ) -> bytes:
     cells = {name: spans[k] for name, k in columns.items() if k < len(spans)}
     try:
-        image, instance, landmark = (_text(record[slice(*cells[name])], place) for name in _KEYS)
+        image, instance, landmark = (cell_text(record[slice(*cells[name])], place) for name in _KEYS)
         row = changes.keys.get((image.replace("\\", "/"), _whole(instance)))
         number = _whole(numbers.get(landmark, landmark))
         found = _position(record, cells, place)
@@ -79,15 +79,15 @@ def _changed(
     moved = changes.new(row, number, found, place)
     new = {name: value for name, value in zip(("x", "y"), moved, strict=True) if value is not None}
     for name, value in sorted(new.items(), key=lambda cell: cells[cell[0]], reverse=True):
-        word = _WORD.search(record, *cells[name])
+        word = WORD.search(record, *cells[name])
         assert word is not None  # it has been read as a number
         record = record[: word.start()] + in_style_of(word[0].decode(), value).encode() + record[word.end() :]
     return record
 
 
 def _position(record: bytes, cells: Mapping[str, Span], place: str) -> tuple[float, float]:
-    x, y = (_text(record[slice(*cells[name])], place).strip() for name in ("x", "y"))
-    unlabelled = "visibility" in cells and _whole(_text(record[slice(*cells["visibility"])], place)) == 0
+    x, y = (cell_text(record[slice(*cells[name])], place).strip() for name in ("x", "y"))
+    unlabelled = "visibility" in cells and _whole(cell_text(record[slice(*cells["visibility"])], place)) == 0
     if unlabelled or not x or not y:
         return math.nan, math.nan
     return float(x), float(y)
@@ -97,7 +97,7 @@ def _whole(text: str) -> int:
     return int(float(text))
 
 
-def _records(stream: BinaryIO, path: Path) -> Iterator[tuple[int, bytes, list[Span]]]:
+def records(stream: BinaryIO, path: Path) -> Iterator[tuple[int, bytes, list[Span]]]:
     """Rows as (number of the line, bytes with the line's end, spans of the cells)."""
     held, line = b"", 0
     for lines in stream:
@@ -133,7 +133,7 @@ def _cells(record: bytes) -> list[Span] | None:
         start = found.end() + 1
 
 
-def _text(cell: bytes, place: str) -> str:
+def cell_text(cell: bytes, place: str) -> str:
     """What a cell says."""
     if cell.startswith(b'"') and (quoted := _CELL.fullmatch(cell)) is not None:
         cell = quoted[1].replace(b'""', b'"') + quoted[2]

@@ -17,6 +17,7 @@ from lmk.files import remove
 from lmk.formats.base import Format, Guess, Loss, Part, Reading, Trait, column_of
 from lmk.formats.changes import Changes
 from lmk.formats.pixels import IN_WORDS, SIZED, Points, from_ours, pixel_of, to_ours
+from lmk.formats.rows import Sizes
 from lmk.formats.source import Source, head
 from lmk.names import AnyFolder, as_folder, check_names
 from lmk.registry import FORMATS, Origin, entry
@@ -67,14 +68,24 @@ def read(form: Format, source: AnyFolder, scheme: LandmarkScheme | None, with_im
     form = settled(form, opened)
     assert form.read is not None
     reading = form.read(opened, scheme, with_images)
-    return replace(reading, parts=_ours(reading.parts, form.origin, str(path)))
+    return replace(reading, parts=_ours(reading.parts, form.origin, opened))
 
 
-def _ours(parts: Iterator[Part], origin: Origin, where: str) -> Iterator[Part]:
+def _ours(parts: Iterator[Part], origin: Origin, source: Source) -> Iterator[Part]:
+    where, known = str(source.path), Sizes(source)
     for part in parts:
         check_names(part.table["image"].unique(), where)
-        points = to_ours(part.table[["x", "y"]].to_numpy(np.float64), origin, _sizes(part.table, origin, where))
-        yield replace(part, table=part.table.assign(x=points[:, 0], y=points[:, 1]))
+        table = _with_sizes(part.table, known) if origin in SIZED else part.table
+        points = to_ours(table[["x", "y"]].to_numpy(np.float64), origin, _sizes(table, origin, where))
+        yield replace(part, table=table.assign(x=points[:, 0], y=points[:, 1]))
+
+
+def _with_sizes(table: pd.DataFrame, known: Sizes) -> pd.DataFrame:
+    """The table with sizes of images, of the images themselves where it does not have them."""
+    if {"width", "height"} <= set(table):
+        return table
+    sizes = pd.DataFrame({image: known.of(image) for image in table["image"].unique()}).T
+    return table.join(sizes, on="image")
 
 
 def _sizes(table: pd.DataFrame, origin: Origin, where: str) -> Points | None:

@@ -65,7 +65,8 @@ def from_ours(points: Points, origin: Origin, sizes: Points | None = None) -> Po
 
 
 def _upside_down(points: Points, sizes: Points) -> Points:
-    return np.stack([points[..., 0], sizes[..., 1] - points[..., 1]], -1)
+    # A difference has errors in its last bits; a number with few decimals comes back without them.
+    return np.stack([points[..., 0], np.round(sizes[..., 1] - points[..., 1], DECIMALS + 2)], -1)
 
 
 def texts_of(numbers: Points, decimals: int) -> list[list[str]]:

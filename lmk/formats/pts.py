@@ -21,6 +21,7 @@ from lmk.errors import DataError, FormatError, ImageError
 from lmk.formats.annotators import ANNOTATORS, annotators_of, read_annotators, stem, write_annotators
 from lmk.formats.base import PART_ROWS, Format, Guess, Loss, Losses, Part, Reading, Trait
 from lmk.formats.changes import Changes, in_style_of
+from lmk.formats.folders import check_new
 from lmk.formats.landmarks import chosen
 from lmk.formats.pixels import Points, from_ours, text_of, to_ours
 from lmk.formats.source import Source
@@ -34,13 +35,15 @@ Beside = dict[Path, list[Path]]  # the images of each name without its ending
 ORIGIN: Origin = "one"
 _WANTED = "expected `n_points: K`, then K lines `x y` between braces"
 _FOLDER = "format pts reads a folder of images with .pts files beside them"
-_WHOLE = re.compile(r"\s*(?:version:\s*\S+\s*)?n_points:\s*([0-9]{1,9})\s*\{([^{}]*)\}\s*")
-_LOOKED_AT = 10_000  # names that are enough to say whether a folder is of this format
+WHOLE = re.compile(r"\s*(?:version:\s*\S+\s*)?n_points:\s*([0-9]{1,9})\s*\{([^{}]*)\}\s*")
+POSES = ("frontal", "left", "lefthalf", "right", "righthalf")
+MERL_SPLITS = {"trainset": "train", "testset": "test"}
+LOOKED_AT = 10_000  # names that are enough to say whether a folder is of this format
 
 
 def read_pts(path: Path) -> Points:
     """Return the points of one `.pts` file as (K, 2), in our convention."""
-    return to_ours(_parse(Source(path.parent).text(path, LABEL_BYTES), path), ORIGIN)
+    return to_ours(parse(Source(path.parent).text(path, LABEL_BYTES), path), ORIGIN)
 
 
 def write_pts(path: Path, points: Points, decimals: int) -> None:
@@ -48,9 +51,9 @@ def write_pts(path: Path, points: Points, decimals: int) -> None:
     _write_file(path, [f"{x:.{decimals}f} {y:.{decimals}f}" for x, y in from_ours(points, ORIGIN)])
 
 
-def _parse(text: str, path: Path) -> Points:
+def parse(text: str, path: Path) -> Points:
     """The numbers of one file, (K, 2)."""
-    parts = _WHOLE.fullmatch(text)
+    parts = WHOLE.fullmatch(text)
     if parts is None:
         raise FormatError(f"{path}: not a whole .pts file, cut short perhaps; {_WANTED}")
     lines = [line.split() for line in parts[2].splitlines() if line.strip()]
@@ -72,6 +75,12 @@ def _parse(text: str, path: Path) -> Points:
     return np.array(points, np.float64).reshape(-1, 2)
 
 
+def is_merl_rav(file: Path) -> bool:
+    """Whether a file lies where MERL-RAV has its labels, which look like `.pts` and whose signs mean something else."""
+    pose, split = (["", "", *file.absolute().parts])[-3:-1]
+    return pose in POSES and split in MERL_SPLITS
+
+
 def _sniff(path: Path, head: bytes) -> Guess | None:
     if path.suffix.lower() == ".pts":
         return Guess(0.5, "it is a .pts file; name the folder that it lies in") if b"n_points" in head else None
@@ -80,9 +89,11 @@ def _sniff(path: Path, head: bytes) -> Guess | None:
         for folder, _, names in os.walk(path):
             for name in names:
                 if name.lower().endswith(".pts"):
+                    if is_merl_rav(Path(folder, name)):
+                        return None
                     return Guess(0.9, f"there are .pts files in it, {Path(folder, name).relative_to(path)} for one")
             looked += len(names)
-            if looked > _LOOKED_AT:
+            if looked > LOOKED_AT:
                 break
     except ValueError:  # a path that no file can have
         return None
@@ -90,8 +101,8 @@ def _sniff(path: Path, head: bytes) -> Guess | None:
 
 
 def _read(source: Source, asked: LandmarkScheme | None, with_images: bool) -> Reading:
-    files, beside = _label_files(source)
-    scheme = asked or chosen(None, len(_parse(source.text(files[0], LABEL_BYTES), files[0])), str(files[0]))
+    files, beside = label_files(source)
+    scheme = asked or chosen(None, len(parse(source.text(files[0], LABEL_BYTES), files[0])), str(files[0]))
     losses = Losses()
     return Reading(_parts(source, files, beside, scheme, with_images, losses), scheme, losses)
 
@@ -108,16 +119,16 @@ def _parts(
         some = files[start : start + step]
         points, images = [], []
         for file in some:
-            points.append(_parse(source.text(file, LABEL_BYTES), file))
+            points.append(parse(source.text(file, LABEL_BYTES), file))
             chosen(scheme, len(points[-1]), str(file))
-            images.append(_image_of(file, beside, source, with_images))
+            images.append(image_of(file, beside, source, with_images))
         table = _table(np.concatenate(points), images, splits[start : start + step])
         if who is not None:
             table["annotator"] = annotators_of(images, who, source).repeat(scheme.size)
         yield Part(table, np.repeat(np.array([source.name(file) for file in some], dtype=object), scheme.size))
 
 
-def _label_files(source: Source) -> tuple[list[Path], Beside]:
+def label_files(source: Source) -> tuple[list[Path], Beside]:
     """All `.pts` files in order, and the images of each name without its ending."""
     if not source.path.is_dir():
         raise DataError(f"{source.path}: no such folder; {_FOLDER}")
@@ -133,7 +144,8 @@ def _label_files(source: Source) -> tuple[list[Path], Beside]:
     return files, beside
 
 
-def _image_of(file: Path, beside: Beside, source: Source, with_images: bool) -> str:
+def image_of(file: Path, beside: Beside, source: Source, with_images: bool) -> str:
+    """The image beside a label file, by its name; without images, that name without its ending."""
     there = beside.get(file.with_suffix(""), [])
     if len(there) > 1:
         raise DataError(f"{file}: two images have its name, {there[0].name} and {there[1].name}; keep one of them")
@@ -179,7 +191,7 @@ def _write(annotations: AnnotationSet, points: Points, target: Path) -> Sequence
     """
     if not annotations.labelled.all():
         raise FormatError(f"{target}: a .pts file cannot have missing points; use format csv")
-    _check_new(target)
+    check_new(target)
     instances = annotations.instances
     several = instances.duplicated("image", keep=False)
     keys = zip(instances["image"], instances["instance"], several, strict=True)
@@ -209,17 +221,12 @@ def _write_file(path: Path, points: list[str]) -> None:
     path.write_text(text, encoding="utf-8")
 
 
-def _check_new(target: Path) -> None:
-    if target.exists() and (not target.is_dir() or any(target.iterdir())):
-        raise DataError(f"{target}: is there already and not empty; name a new folder, so that no label is lost")
-
-
 def _write_back(source: Source, changes: Changes, target: Path) -> None:
     """Write the `.pts` files, and the list of annotators, into a new folder."""
-    _check_new(target)
+    check_new(target)
     rows = {image: row for (image, instance), row in changes.keys.items() if instance == 0}
     stems = {stem(image): row for image, row in rows.items()}
-    files, beside = _label_files(source)
+    files, beside = label_files(source)
     if os.path.lexists(source.path / ANNOTATORS):
         files.append(source.path / ANNOTATORS)
     with replacing(target) as temporary:
@@ -230,7 +237,7 @@ def _write_back(source: Source, changes: Changes, target: Path) -> None:
             row = (
                 None
                 if is_list
-                else rows.get(_image_of(file, beside, source, False), stems.get(name[: -len(file.suffix)]))
+                else rows.get(image_of(file, beside, source, False), stems.get(name[: -len(file.suffix)]))
             )
             if row is not None:
                 data = _changed(data, source.text(file, LABEL_BYTES), changes, row, file)
@@ -241,7 +248,7 @@ def _write_back(source: Source, changes: Changes, target: Path) -> None:
 
 def _changed(data: bytes, text: str, changes: Changes, row: int, file: Path) -> bytes:
     """The bytes of one file with new numbers in place of the old ones."""
-    points, whole = _parse(text, file), _WHOLE.fullmatch(text)
+    points, whole = parse(text, file), WHOLE.fullmatch(text)
     assert whole is not None
     chosen(changes.scheme, len(points), str(file))
     words = list(re.compile(r"\S+").finditer(text, *whole.span(2)))

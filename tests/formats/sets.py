@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import struct
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -11,6 +13,7 @@ from hypothesis import strategies as st
 from lmk.annotations import SPLITS, make_set
 from lmk.formats.base import Trait
 from lmk.formats.exchange import read
+from lmk.names import Folder
 from lmk.scheme import parse_scheme
 
 SCHEMES = [
@@ -31,9 +34,30 @@ texts = st.one_of(st.none(), letters.map(lambda text: f"w{text}"))
 positions = st.tuples(st.integers(-(1 << 12), 1 << 15), st.integers(-(1 << 12), 1 << 15))
 
 
-def table_of(form, path, scheme, with_images):
-    """All parts of what a format reads as one table."""
-    return pd.concat([part.table for part in read(form, path, scheme, with_images).parts], ignore_index=True)
+def table_of(form, path, scheme, with_images, images=None):
+    """All parts of what a format reads as one table; images lie beside the labels, or in another folder."""
+    folder = Folder(path, images=images)
+    return pd.concat([part.table for part in read(form, folder, scheme, with_images).parts], ignore_index=True)
+
+
+def sized(annotations, sizes=((4096, 2048), (512, 8192))):
+    """The same set with sizes of images, of which positions are whole parts: shares of them are exact."""
+    names = sorted(annotations.instances["image"].unique())
+    width, height = np.array([sizes[names.index(name) % len(sizes)] for name in annotations.instances["image"]]).T
+    return annotations.with_columns(width=width, height=height)
+
+
+def placed(annotations, folder):
+    """The headers of a set's images in a folder: all that says how large they are."""
+    for image, width, height in annotations.instances[["image", "width", "height"]].itertuples(index=False):
+        header(Path(folder, image), width, height)
+    return folder
+
+
+def header(file, width, height):
+    """The start of an image."""
+    file.parent.mkdir(parents=True, exist_ok=True)
+    file.write_bytes(b"\x89PNG\r\n\x1a\n\0\0\0\rIHDR" + struct.pack(">II", width, height))
 
 
 @st.composite
@@ -76,7 +100,7 @@ def elsewhere(annotations, rng):
     return annotations.moved(annotations.points + steps / 64, 1, {}, {})
 
 
-def fitting(form, annotations):
+def in_whole_numbers(form, annotations):
     """The same set with positions that a format can say: whole numbers where it has no others."""
     if Trait.SUBPIXEL in form.carries:
         return annotations

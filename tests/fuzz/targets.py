@@ -44,7 +44,9 @@ from lmk.training.starting import read_weights
 from lmk.truth import read_truth
 from lmk.workspace import Workspace
 from pipelines.rwlock import mend
+from tests.formats.dlc_h5 import as_h5
 from tests.fuzz import benchmarks, mutations
+from tests.fuzz.foreign import LAYOUTS, Layout
 from tests.fuzz.mutations import Random
 
 Mutation = Callable[[bytes, Random], bytes]
@@ -159,6 +161,20 @@ def _written(form: str, name: str) -> Callable[[Path], None]:
         exchange.write(exchange.format_named(form), labels(), folder / "faces" / name)
         write_annotations(ingest(folder / "faces" / name, form, FACE, 1.25, False), folder / "read.parquet")
 
+
+def _foreign(form: str, layout: Layout) -> Callable[[Path], None]:
+    """What writes a good source of a format, and the set that is read from it."""
+
+    def make(folder: Path) -> None:
+        some, source = labels(), folder / layout.source
+        if not layout.several:
+            some = some.select(some.instances["instance"].to_numpy() == 0)
+        if source.suffix:
+            source.parent.mkdir()
+        exchange.write(exchange.format_named(form), some, source)
+        _write_images(folder / "faces")
+        write_annotations(ingest(source, form, FACE, 1.25), folder / "read.parquet")
+
     return make
 
 
@@ -183,6 +199,15 @@ def _spiga(folder: Path) -> None:
 
 def _ingest_hands(folder: Path) -> None:
     ingest(folder / "faces" / "labels.json", "coco-wholebody", load_scheme("hand21"), 1.25, False)
+
+
+def _dlc_h5(folder: Path) -> None:
+    columns = [("ann", name, axis) for name in FACE.names for axis in "xy"]
+    made = labels().select(np.array([True, True, False]))
+    paths = [(name,) for name in made.instances["image"]]
+    (folder / "faces").mkdir()
+    as_h5(folder / "faces" / "CollectedData_ann.h5", columns, paths, made.points.reshape(2, -1))
+    write_annotations(ingest(folder / "faces", "deeplabcut", FACE, 1.25, False), folder / "read.parquet")
 
 
 def _ingest(form: str, name: str, with_images: bool) -> Callable[[Path], None]:
@@ -469,6 +494,8 @@ TARGETS: dict[str, Target] = {
     "cofw": Target(benchmarks.cofw_set, [("*.mat", mutations.of_hdf5)], benchmarks.reader("cofw", "cofw.mat")),
     "pts back": Target(_pts, [("faces/*.pts", mutations.of_text), ("faces/*.csv", mutations.of_text)],
                        _write_back("pts", "faces")),
+    "deeplabcut h5": Target(_dlc_h5, [("faces/*.h5", mutations.of_bytes)], _ingest("deeplabcut", "faces", False)),
+    "deeplabcut h5 back": Target(_dlc_h5, [("faces/*.h5", mutations.of_bytes)], _write_back("deeplabcut", "faces")),
     "csv back": Target(_csv, [("faces/*.csv", mutations.of_text)], _write_back("csv", "faces/labels.csv")),
     "guess": Target(_csv, [("faces/*.csv", mutations.of_text)], _guess),
     **{form: Target(_written(form, name), [(files, mutations.of_json)], _ingest(form, f"faces/{name}", False))
@@ -513,4 +540,12 @@ QUICK = {
     "history": 8, "table": 6,
     "cvat": 40, "cvat back": 30, "dlib": 40, "dlib back": 30, "sleap": 40, "sleap back": 30,
     "300w-lp": 60, "aflw": 40, "aflw info": 40, "cofw": 40,
+    "deeplabcut h5": 30, "deeplabcut h5 back": 30,
 }  # fmt: skip
+for _form, _layout in LAYOUTS.items():
+    _make = _foreign(_form, _layout)
+    TARGETS[_form] = Target(_make, _layout.files, _ingest(_form, _layout.source, False))
+    QUICK[_form] = _layout.quick
+    if exchange.format_named(_form).write_back is not None:
+        TARGETS[f"{_form} back"] = Target(_make, _layout.files, _write_back(_form, _layout.source))
+        QUICK[f"{_form} back"] = _layout.quick
