@@ -87,11 +87,14 @@ def ingest(
             f"{source}: {row['image']} instance {row['instance']} has all its points in one place, so nobody knows how "
             "large the object is; label at least two points of it"
         )
-    if not with_images:
-        return annotations
     boxes = annotations.boxes
     missing = np.asarray(np.isnan(boxes).any(axis=1))
     boxes = np.where(missing[:, None], default_boxes(annotations.points, box_scale), boxes)
+    if not with_images:
+        # A set knows how large all of its images and boxes are, or nothing of them.
+        if dots.any() or annotations.instances[["width", "height"]].isna().to_numpy().any():
+            return annotations.with_columns(width=None, height=None) if missing.any() else annotations
+        return annotations.with_columns(box_x=boxes[:, 0], box_y=boxes[:, 1], box_size=boxes[:, 2])
     looked = _Looked(folder.root, annotations, boxes)
     sizes, pixels = looked.at_all(progress)
     if looked.turned:
@@ -207,10 +210,6 @@ class _Looked:
             if _overlap(self.boxes[one], self.boxes[other]) > 0.5:
                 raise DataError(f"{where}: the same image and object as {self.names[other]}; keep one of the two")
             return
-        if "annotator" in self.annotations.instances:
-            who = self.annotations.instances["annotator"]
-            if who.notna()[[one, other]].all() and who[one] != who[other]:
-                return  # two people labelled one object
         apart = np.linalg.norm(self.annotations.points[one] - self.annotations.points[other], axis=-1)
         there = np.isfinite(apart)
         if there.any() and np.median(apart[there]) < SAME * self.boxes[one, 2]:

@@ -412,7 +412,7 @@ def test_a_point_far_outside_stops_at_the_door_and_the_rejected_set_can_be_looke
         (["--scheme", "ibug86"], "unknown scheme 'ibug86'; known: aflw19"),
         (["--scheme", "nowhere.json"], "nowhere.json: no such scheme file"),
         (["--scheme", "wflw98"], "68 points, but scheme wflw98 has 98"),
-        (["--format", "cocoa"], "unknown format 'cocoa'; known: coco, "),
+        (["--format", "cocoa"], "unknown format 'cocoa'; known: 300w-lp, aflw, coco, "),
         (["--params", "nowhere.yaml"], "nowhere.yaml: no such parameter file"),
         (["--set", "refiners.align.prior_wieght=1"], "unknown key; known: floor"),
         (["--set", "refiners.align.prior_weight=-1"], "greater than or equal to 0, not -1"),

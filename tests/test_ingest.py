@@ -155,7 +155,7 @@ def test_what_a_file_says_in_vain_is_printed_and_kept(tmp_path, capsys):
 
 
 def test_unknown_formats_and_folders_are_named(tmp_path):
-    with pytest.raises(UnknownName, match="unknown format 'cocoa'; known: coco, "):
+    with pytest.raises(UnknownName, match="unknown format 'cocoa'; known: 300w-lp, aflw, coco, "):
         ingest(tmp_path, "cocoa", IBUG, 1.25)
     with pytest.raises(DataError, match="no such file or folder"):
         ingest(tmp_path / "nowhere", "pts", IBUG, 1.25)

@@ -28,7 +28,7 @@ from lmk.limits import PIECE_BYTES, ROWS_AT_ONCE, TABLE_BYTES
 from lmk.names import Folder
 from lmk.reading import check_file, whole
 from lmk.registry import Origin
-from lmk.scheme import LandmarkScheme
+from lmk.scheme import LandmarkScheme, load_scheme
 
 ORIGIN: Origin = "centre"
 _SQLITE = b"SQLite format 3\0"
@@ -61,7 +61,7 @@ def _read(source: Source, asked: LandmarkScheme | None, with_images: bool) -> Re
         raise DataError(f"{path}: no such file; format aflw reads aflw.sqlite or AFLWinfo_release.mat")
     losses, notes = Losses(), list[str]()
     if head(path).startswith(_SQLITE):
-        scheme = chosen(asked, _LANDMARKS, str(path))
+        scheme = chosen(asked or load_scheme("aflw21"), _LANDMARKS, str(path))
         return Reading(_of_database(source, scheme, losses, notes), scheme, losses, notes)
     found = variables(source.data(path, PIECE_BYTES), _MAT, str(path))
     table = _numbers(found, "data", path)

@@ -12,6 +12,7 @@ from lmk.formats.base import Trait
 from lmk.formats.exchange import format_named
 from lmk.registry import FORMATS
 from lmk.scheme import load_scheme
+from lmk.store import read_annotations
 
 ENDINGS = {"coco": ".json", "coco-wholebody": ".json", "cvat": ".xml", "dlib": ".xml", "label-studio": ".json",
            "sleap": ".slp", "csv": ".csv", "wide-csv": ".csv", "tps": ".tps", "spiga": ".json",
@@ -40,7 +41,7 @@ def test_labels_go_there_and_back_by_the_command_line(name, rendered, tmp_path, 
     capsys.readouterr()
 
     apart = ["--images", faces] if form.apart else []
-    assert main(["convert", target, "after.csv", "--to", "csv", "--scheme", "ibug68", *apart]) == 0, name
+    assert main(["convert", target, "after.csv", "--from", name, "--to", "csv", "--scheme", "ibug68", *apart]) == 0
 
     before, after = positions("before.csv"), positions("after.csv")
     allowed = 1 / 64 if Trait.SUBPIXEL in form.carries else 0.5
@@ -56,3 +57,14 @@ def test_the_list_of_formats_names_them_all_and_says_more_of_each(capsys):
         assert f"\n{name} " in table
         assert main(["formats", name]) == 0
         assert f"{name}: {FORMATS[name].says}" in capsys.readouterr().out
+
+
+def test_a_file_that_says_how_large_images_are_is_ingested_without_them(rendered, tmp_path, capsys):
+    labels, again = tmp_path / "labels.json", tmp_path / "again.parquet"
+    assert main(["convert", str(rendered / "faces"), str(labels), "--to", "coco"]) == 0
+
+    assert main(["ingest", str(labels), "--no-images", "--scheme", "ibug68", "-o", str(again)]) == 0
+
+    found = read_annotations(again)
+    assert (found.instances["width"] == 64).all()
+    assert np.isfinite(found.boxes).all()

@@ -368,7 +368,7 @@ def test_what_nobody_moved_is_written_with_the_numbers_that_were_read(name, tmp_
     read_back = read_again(name, tmp_path / "first", made)
     write_annotations(read_back, tmp_path / "i00.parquet")
     kept = read_annotations(tmp_path / "i00.parquet")
-    unmoved = kept.moved(kept.points + 1e-12, 1, {}, {})
+    unmoved = kept.moved(kept.points + 1e-12, 0, {}, {})  # some files say of which iteration they are
 
     write(form, unmoved, tmp_path / "again")
 
