@@ -83,7 +83,9 @@ def _kinds(human: AnnotationSet, truth: AnnotationSet) -> NDArray[Any]:
     """(N, K) the kind of gross error of each point, "" where there is none."""
     apart = np.linalg.norm(human.points - truth.points, axis=-1)
     usual = np.nanmedian(np.where(is_gross(truth), np.nan, apart), axis=0)
-    kinds = np.where(is_gross(truth), truth.column("gross"), "")
+    kinds = (
+        np.where(is_gross(truth), truth.column("gross"), "") if truth.has("gross") else np.full(apart.shape, "", object)
+    )
     return np.where((kinds == "") & (apart > FAR * usual), FAR_OFF, kinds)
 
 
