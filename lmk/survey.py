@@ -14,7 +14,7 @@ from lmk.formats.pixels import IN_WORDS, OFFSETS
 from lmk.registry import Origin
 
 SEVERAL = 3  # points at the very edge, below which it is chance
-_SIZES = 3  # sizes of images that are named
+_SIZES, _NAMED = 3, 5  # sizes of images, and annotators, that are named
 
 
 def in_words(annotations: AnnotationSet) -> str:
@@ -30,8 +30,9 @@ def _lines(annotations: AnnotationSet) -> Iterator[str]:
     yield f"landmarks: {scheme.size} of {scheme.name}, {len(scheme.contours)} contours{pairs}"
     yield f"instances: {annotations.describe()}, in {annotations.instances['image'].nunique()} images"
     if "annotator" in annotations.instances:
-        names = annotations.instances["annotator"].dropna()
-        yield f"annotators: {names.nunique()}, {', '.join(map(str, names.value_counts().index[:5]))}"
+        names = annotations.instances["annotator"].dropna().value_counts().index
+        if len(names):
+            yield f"annotators: {len(names)}, {', '.join(map(str, names[:_NAMED]))}"
     sizes = Counter(annotations.instances[["width", "height"]].dropna().itertuples(index=False, name=None))
     if sizes:
         shown = ", ".join(f"{width} x {height} ({count})" for (width, height), count in sizes.most_common(_SIZES))
