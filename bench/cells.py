@@ -17,7 +17,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from lmk.config import default_profile, load_params
+from lmk.config import Section, default_profile, load_params
 from lmk.errors import FormatError
 from lmk.store import digest_of, write_text
 
@@ -29,11 +29,17 @@ Key = tuple[Any, ...]
 
 @cache
 def profile() -> str:
-    """A digest of those sections of the default profile that change labels or networks."""
+    """A digest of those sections of the default profile that change labels or networks, by more than rounding."""
     params = load_params(default_profile())
-    sections = ("model", "training", "augmentation", "alternation", "refine")
+    names = ("model", "training", "augmentation", "alternation", "refine")
+    sections = {name: plain(getattr(params, name)) for name in names}
     refiners = {name: refiner.model_dump() for name, refiner in params.refiners.items()}
-    return digest_of(params.data.box_scale, refiners, {name: getattr(params, name).model_dump() for name in sections})
+    return digest_of(params.data.box_scale, refiners, sections)
+
+
+def plain(section: Section) -> dict[str, Any]:
+    """A section without what changes the rounding of sums alone."""
+    return {name: value for name, value in section.model_dump().items() if name != "threads"}
 
 
 class Cells:

@@ -46,7 +46,7 @@ def test_importing_lmk_loads_nothing_heavy_and_shows_what_it_offers(tmp_path):
 
     done = python(code, tmp_path)
 
-    assert done.stdout.splitlines() == ["[]", "True", "5 True True"], done.stderr
+    assert done.stdout.splitlines() == ["[]", "True", "8 True True"], done.stderr
 
 
 def test_a_name_that_is_not_there_is_told_with_those_that_are():

@@ -18,7 +18,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from bench.cells import RESULTS, Cell, Cells, parsed, parser_of, profile
+from bench.cells import RESULTS, Cell, Cells, parsed, parser_of, plain, profile
 from bench.downstream.data import COUNTS, NOISES, TESTED, errors_of, part, read, render
 from bench.downstream.page import write_page
 from lmk.audit.ambiguity import of_iteration
@@ -56,7 +56,7 @@ def recipe(model: str, labels: str) -> str:
     """A digest of a network, its budget, and how positions are decoded from its heatmaps."""
     params = load_params(default_profile(), ["data.scheme=ibug68"])
     asked = network(params, model, labels)
-    return digest_of(asked.model_dump(), budget(params, model).model_dump(), FAR, STAR_WIDTH if labels == "star" else 0)
+    return digest_of(asked.model_dump(), plain(budget(params, model)), FAR, STAR_WIDTH if labels == "star" else 0)
 
 
 CELLS = Cells(

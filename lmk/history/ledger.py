@@ -53,8 +53,9 @@ def record(decisions: Path, iteration: str, rows: pd.DataFrame) -> Path:
     Args:
         decisions: the folder of all decisions.
         iteration: whose values were judged.
-        rows: the columns of SCHEMA.
+        rows: the columns of SCHEMA; without `visibility` that of the points stays.
     """
+    rows = rows if "visibility" in rows else rows.assign(visibility=None)
     if not set(rows["action"]) <= set(ACTIONS):
         raise DataError(f"an action is {' or '.join(ACTIONS)}, not {sorted(set(rows['action']) - set(ACTIONS))[0]!r}")
     folder = decisions / iteration

@@ -161,6 +161,8 @@ def _written(form: str, name: str) -> Callable[[Path], None]:
         exchange.write(exchange.format_named(form), labels(), folder / "faces" / name)
         write_annotations(ingest(folder / "faces" / name, form, FACE, 1.25, False), folder / "read.parquet")
 
+    return make
+
 
 def _foreign(form: str, layout: Layout) -> Callable[[Path], None]:
     """What writes a good source of a format, and the set that is read from it."""
