@@ -38,7 +38,7 @@ class Sections(click.Group):
     commands=[one for commands in SECTIONS.values() for one in commands],
     context_settings={"help_option_names": ["-h", "--help"]},
     subcommand_metavar="COMMAND …",
-    epilog="Start with: lmk clean PHOTOS --format pts --scheme ibug68 --out cleaned",
+    epilog="Start with: lmk ingest PHOTOS --dry-run, then lmk clean PHOTOS --out cleaned",
 )
 @click.version_option(__version__, message="lmk %(version)s", help="Show the version and exit.")
 def program() -> None:
