@@ -6,6 +6,7 @@ files that nobody meant to share.  Many datasets are folders of links, so a user
 
 from __future__ import annotations
 
+import os
 import re
 import unicodedata
 from collections.abc import Iterable
@@ -79,9 +80,9 @@ class Folder:
         """
         check_names([name], str(self.path))
         found = self.path / name
-        if not found.exists():
+        if not os.path.lexists(found):  # unlike Path.exists it says no of a name that is too long
             forms = (self.path / unicodedata.normalize(form, name) for form in ("NFC", "NFD"))
-            found = next((other for other in forms if other.exists()), found)
+            found = next((other for other in forms if os.path.lexists(other)), found)
         self.check(found)
         return found
 

@@ -165,3 +165,8 @@ def test_a_name_with_accents_is_found_in_either_form(tmp_path, stored, named):
     (tmp_path / "x.png").rename(tmp_path / unicodedata.normalize(stored, name))
 
     assert read_image(Folder(tmp_path).file(unicodedata.normalize(named, name))).shape == (8, 8, 3)
+
+
+def test_a_name_that_is_longer_than_any_file_system_has_is_one_line(tmp_path):
+    with pytest.raises(ImageError, match=r"cannot be read|no such image"):
+        read_image(Folder(tmp_path).file("x" * 5000 + ".png"))
