@@ -30,7 +30,7 @@ POINTS = 10_000  # of a scheme: dense meshes have some thousands; tables of pair
 SET_ROWS = 1 << 29  # points of a set: about 20 GB of memory, fifty times the largest set measured
 SET_BYTES = 1 << 36  # a file of SET_ROWS points with all evidence has about 20 GB
 PIECE_BYTES = 1 << 27  # of a table in an HDF5 or MATLAB file, unpacked, at once: two million instances
-ROWS_AT_ONCE = 1 << 22  # of a table of AFLW's database, which is held as a whole; the largest has 380,000
+ROWS_AT_ONCE = 1 << 22  # of AFLW's landmarks, of SLEAP's instances: what is held as a whole; AFLW has 380,000
 CELL_BYTES = 1 << 12  # of one point in a Parquet file, unpacked: a few kB of file can stand for 10^9 bytes of text
 PIXELS = 200_000_000  # of an image, up to 1.2 GB while it is decoded; the largest cameras have 151 million
 

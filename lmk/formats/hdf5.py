@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lmk.errors import FormatError
-from lmk.limits import JSON_BYTES, PIECE_BYTES, TABLE_BYTES
+from lmk.limits import JSON_BYTES, PIECE_BYTES, ROWS_AT_ONCE, TABLE_BYTES
 from lmk.reading import check_file, parse_json, whole
 
 SIGNATURE = b"\x89HDF\r\n\x1a\n"
@@ -85,6 +85,22 @@ def values(data: Any, start: int = 0, stop: int | None = None) -> NDArray[Any]:
     if size > PIECE_BYTES:
         raise FormatError(f"{data.file.filename}: {data.name} has {size:,} bytes at once, more than any such table")
     return np.asarray(data[start:stop])
+
+
+def columns(data: Any, *names: str) -> list[NDArray[np.int64]]:
+    """Some columns of a whole table of records as whole numbers, read piece by piece."""
+    where = f"{data.file.filename}: {data.name}"
+    if data.ndim != 1 or data.dtype.names is None or (gone := [name for name in names if name not in data.dtype.names]):
+        raise FormatError(f"{where} is no table with a column {names[0] if data.dtype.names is None else gone[0]!r}")
+    if len(data) > ROWS_AT_ONCE:
+        raise FormatError(f"{where} has {len(data):,} rows; more than {ROWS_AT_ONCE:,} are not read")
+    step = max(1, PIECE_BYTES // 8 // data.dtype.itemsize)
+    found: list[NDArray[np.int64]] = [np.empty(len(data), np.int64) for _ in names]
+    for start in range(0, len(data), step):
+        piece = values(data, start, start + step)
+        for column, name in zip(found, names, strict=True):
+            column[start : start + step] = piece[name]
+    return found
 
 
 def texts(data: Any) -> list[str]:

@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from lmk.errors import DataError, FormatError
 from lmk.formats.base import EMPTY, PART_ROWS, Format, Guess, Losses, Part, Reading, Trait
 from lmk.formats.changes import Changes
-from lmk.formats.hdf5 import data_at, is_hdf5, opened, values
+from lmk.formats.hdf5 import columns, data_at, is_hdf5, opened, values
 from lmk.formats.landmarks import named
 from lmk.formats.sleap_file import (
     CENTRES_FROM,
@@ -136,12 +136,10 @@ def _column(table: NDArray[Any], name: str, root: Any) -> NDArray[Any]:
 def _rows(root: Any, which: int, size: int, losses: Losses) -> _Rows:
     """All instances of a skeleton that people made; those of a network only where there are no others."""
     where = root.file.filename
-    frames, videos = values(data_at(root, FRAMES, "iufb")), videos_of(root)
-    instances = values(data_at(root, INSTANCES, "iufb"))
-    ids, film, at = (_column(frames, name, root).astype(np.int64) for name in ("frame_id", "video", "frame_idx"))
-    kind, skeleton, frame, first, last = (
-        _column(instances, name, root).astype(np.int64)
-        for name in ("instance_type", "skeleton", "frame_id", "point_id_start", "point_id_end")
+    videos = videos_of(root)
+    ids, film, at = columns(data_at(root, FRAMES, "iufb"), "frame_id", "video", "frame_idx")
+    kind, skeleton, frame, first, last = columns(
+        data_at(root, INSTANCES, "iufb"), "instance_type", "skeleton", "frame_id", "point_id_start", "point_id_end"
     )
     ours = USER if (kind == USER).any() else PREDICTED
     for gone, what in (

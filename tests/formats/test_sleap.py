@@ -247,6 +247,10 @@ def declared(root, data):
     root.create_dataset("points", shape=(1 << 40,), dtype=POINTS, chunks=(1 << 16,), compression="gzip")
 
 
+def too_many(root, data):
+    root.create_dataset("frames", shape=(1 << 40,), dtype=FRAMES, chunks=(1 << 10,), compression="gzip")
+
+
 def in_one_piece(root, data):
     root.create_dataset("points", shape=(1 << 24,), dtype=POINTS, chunks=(1 << 24,), compression="gzip")
 
@@ -295,6 +299,10 @@ def unknown_filter(root, data):
         (replaced("points", lambda root, data: None), "no table 'points' in it"),
         (lambda root: root["metadata"].attrs.pop("format_id"), "says nothing of its format_id"),
         (lambda root: root["metadata"].attrs.__setitem__("format_id", 0.5), "format_id 0.5 is none"),
+        (replaced("instances", lambda root, data: root.__setitem__("instances", np.zeros(3))), "without a column"),
+        (replaced("frames", lambda root, data: root.__setitem__("frames", np.zeros(3))), "is no table with a column"),
+        (replaced("frames", lambda root, data: root.create_dataset("frames", data=data[["video"]])), "'frame_id'"),
+        (replaced("frames", too_many), "more than 4,194,304 are not read"),
         (lambda root: root["metadata"].attrs.pop("json"), "says nothing of 'json'"),
         (lambda root: root["metadata"].attrs.__setitem__("json", "{}"), "its skeletons are not as SLEAP writes them"),
         (lambda root: root["metadata"].attrs.__setitem__("json", "[" * 9999), "nested deeper"),
