@@ -90,8 +90,9 @@ def values(data: Any, start: int = 0, stop: int | None = None) -> NDArray[Any]:
 def columns(data: Any, *names: str) -> list[NDArray[np.int64]]:
     """Some columns of a whole table of records as whole numbers, read piece by piece."""
     where = f"{data.file.filename}: {data.name}"
-    if data.ndim != 1 or data.dtype.names is None or (gone := [name for name in names if name not in data.dtype.names]):
-        raise FormatError(f"{where} is no table with a column {names[0] if data.dtype.names is None else gone[0]!r}")
+    there = (data.dtype.names or ()) if data.ndim == 1 else ()
+    if gone := [name for name in names if name not in there]:
+        raise FormatError(f"{where} is no table with a column {gone[0]!r}")
     if len(data) > ROWS_AT_ONCE:
         raise FormatError(f"{where} has {len(data):,} rows; more than {ROWS_AT_ONCE:,} are not read")
     step = max(1, PIECE_BYTES // 8 // data.dtype.itemsize)

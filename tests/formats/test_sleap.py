@@ -302,6 +302,7 @@ def unknown_filter(root, data):
         (replaced("instances", lambda root, data: root.__setitem__("instances", np.zeros(3))), "without a column"),
         (replaced("frames", lambda root, data: root.__setitem__("frames", np.zeros(3))), "is no table with a column"),
         (replaced("frames", lambda root, data: root.create_dataset("frames", data=data[["video"]])), "'frame_id'"),
+        (replaced("frames", lambda root, data: root.__setitem__("frames", data[None])), "is no table with a column"),
         (replaced("frames", too_many), "more than 4,194,304 are not read"),
         (lambda root: root["metadata"].attrs.pop("json"), "says nothing of 'json'"),
         (lambda root: root["metadata"].attrs.__setitem__("json", "{}"), "its skeletons are not as SLEAP writes them"),
