@@ -16,6 +16,7 @@ from lmk.formats.dlc_files import (
     VALUES,
     Columns,
     csv_numbers,
+    data_of,
     h5_rows,
     image_of,
     image_path,
@@ -62,7 +63,7 @@ class Back:
         if new:
             with opened_h5(target, "r+") as group:
                 for row, cells in new.items():
-                    numbers: NDArray[Any] = group[VALUES][row]
+                    numbers: NDArray[Any] = data_of(group, VALUES, target)[row]
                     numbers[list(cells)] = list(cells.values())
                     group[VALUES][row] = numbers
 

@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from lmk.config.yaml_text import parse_yaml
 from lmk.errors import ConfigError, DataError, FormatError
+from lmk.formats.hdf5 import checked
 from lmk.formats.pixels import Points
 from lmk.formats.source import Source
 from lmk.limits import DLC_BYTES, PARAMETER_BYTES, POINTS
@@ -173,7 +174,7 @@ def h5_columns(file: Path) -> tuple[Columns, list[str]]:
         if len(levels) not in (3, 4):
             raise FormatError(f"{file}: {len(levels)} rows of header; {_WANTED}")
         columns = columns_of(levels, len(index), str(file))
-        values = _data(group, VALUES, file)
+        values = data_of(group, VALUES, file)
         if "block1_values" in group or values.shape != (len(index[0]), columns.width) or values.dtype.kind != "f":
             raise Unreadable(f"{file}: not one table of numbers, {len(index[0])} images x {columns.width}")
         if _labels(group, "block0_items", file) != levels:
@@ -186,7 +187,7 @@ def h5_rows(file: Path) -> Iterator[tuple[Columns, int, str, NDArray[np.float64]
     columns, paths = h5_columns(file)
     for start in range(0, len(paths), _ROWS):
         with opened_h5(file) as group:
-            numbers = np.asarray(group[VALUES][start : start + _ROWS], np.float64)
+            numbers = np.asarray(data_of(group, VALUES, file)[start : start + _ROWS], np.float64)
         for row, values in enumerate(numbers, start):
             yield columns, row, paths[row], values
 
@@ -201,11 +202,11 @@ def opened_h5(file: Path, mode: str = "r") -> Iterator[Any]:
         yield h5[KEY]
 
 
-def _data(group: Any, name: str, file: Path) -> Any:
+def data_of(group: Any, name: str, file: Path) -> Any:
     """One data set: here, not elsewhere, and about as large as the file that holds it."""
     if not isinstance(group.get(name, getlink=True), h5py.HardLink):
         raise Unreadable(f"{file}: not laid out as pandas' fixed tables are, no {name!r} in it")
-    data = group[name]
+    data = checked(group[name], "SiufO", name)
     size = data.dtype.itemsize * math.prod(data.shape)
     if name != VALUES and size > _SWOLLEN * file.stat().st_size:
         raise FormatError(f"{file}: {name} says that it has {size:,} bytes; the file has {file.stat().st_size:,}")
@@ -215,11 +216,11 @@ def _data(group: Any, name: str, file: Path) -> Any:
 def _labels(group: Any, axis: str, file: Path) -> list[list[str]]:
     """The words of an axis, by level."""
     if axis in group:
-        return [_words(_data(group, axis, file), file)]
+        return [_words(data_of(group, axis, file), file)]
     found: list[list[str]] = []
     while f"{axis}_level{len(found)}" in group and len(found) < 5:
-        words = _words(_data(group, f"{axis}_level{len(found)}", file), file)
-        codes = _data(group, f"{axis}_label{len(found)}", file)[:]
+        words = _words(data_of(group, f"{axis}_level{len(found)}", file), file)
+        codes = data_of(group, f"{axis}_label{len(found)}", file)[:]
         if codes.dtype.kind not in "iu" or (codes < 0).any():
             raise FormatError(f"{file}: {axis} has no word for one of its rows or columns")
         found.append([words[code] for code in codes.tolist()])

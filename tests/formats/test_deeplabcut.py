@@ -183,6 +183,32 @@ def test_what_is_wrong_with_an_h5_is_one_line(make, says, tmp_path):
     assert "\n" not in str(error.value)
 
 
+def elsewhere(file, name):
+    """The numbers or names of a table lie in a file of somebody else's."""
+    other = file.with_suffix(".raw")
+    with h5py.File(file, "r+") as h5:
+        data = h5[f"df_with_missing/{name}"]
+        kept, shape, kind = data[:], data.shape, data.dtype
+        other.write_bytes(kept.tobytes())
+        del h5[f"df_with_missing/{name}"]
+        h5["df_with_missing"].create_dataset(name, shape, kind, external=[(str(other), 0, h5py.h5f.UNLIMITED)])
+    return other
+
+
+@pytest.mark.parametrize("name", ["block0_values", "axis0_level1", "axis1_label0"])
+def test_numbers_that_lie_in_another_file_are_neither_read_nor_written(tmp_path, name):
+    file = project(tmp_path, None) / "CollectedData_me.h5"
+    as_h5(file, SINGLE_COLUMNS, SINGLE_PATHS, SINGLE_VALUES)
+    assert len(taken(file)[0].instances)
+    other = elsewhere(file, name)
+    before = other.read_bytes()
+
+    with pytest.raises(FormatError, match=f"{name} lies in another file"):
+        taken(file)
+
+    assert other.read_bytes() == before
+
+
 def test_names_that_swell_are_refused(tmp_path):
     file = project(tmp_path, None) / "CollectedData_me.h5"
     as_h5(file, SINGLE_COLUMNS, SINGLE_PATHS, SINGLE_VALUES)
