@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -11,9 +11,9 @@ from numpy.typing import NDArray
 from lmk.errors import FormatError, SchemeError
 from lmk.formats.base import Losses
 from lmk.formats.coco_header import Header, is_id
+from lmk.formats.edges import contours_of
 from lmk.formats.json_walk import elements, parsed
 from lmk.formats.landmarks import chosen, fitting, named, scheme_of
-from lmk.formats.skeleton import with_skeleton
 from lmk.formats.source import Source
 from lmk.scheme import LandmarkScheme
 
@@ -111,4 +111,5 @@ def _with_contours(scheme: LandmarkScheme, skeleton: Any, notes: list[str]) -> L
     if points and first == 0:
         notes.append("points of the skeleton count from 0, as datumaro writes them; COCO counts them from 1")
     edges = zip(points[::2], points[1::2], strict=True)
-    return with_skeleton(scheme, [(one - first, other - first) for one, other in edges])
+    contours, _ = contours_of((one - first, other - first) for one, other in edges)
+    return replace(scheme, contours=tuple(map(tuple, contours)))

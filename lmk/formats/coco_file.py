@@ -150,7 +150,8 @@ class Annotations:
             self._lost("annotations of images that are not listed", said[row])
         if self.split > 1:
             points = points.reshape(len(points) * self.split, -1, 3)
-            kept, said = ([each for each in some for _ in range(self.split)] for some in (kept, said))  # type: ignore
+            kept = [each for each in kept for _ in range(self.split)]
+            said = [each for each in said for _ in range(self.split)]
             images = images.repeat(self.split)
         there = points[..., 2] > 0
         keep = images >= 0
@@ -180,9 +181,8 @@ class Annotations:
         """(n, K, 3) the numbers; refuses what is none."""
         flat = [part for row in numbers for part in row]
         size = 3 * sum(self.parts.values())
-        array = None
-        if all(isinstance(part, bytes) for part in flat):
-            array = numbers_of(b",".join(flat))  # type: ignore[arg-type]
+        plain = [part for part in flat if isinstance(part, bytes)]
+        array = numbers_of(b",".join(plain)) if len(plain) == len(flat) else None
         if array is None or len(array) != size * len(said) or not self._are_good(array):
             rows = [self._checked(annotation, row) for annotation, row in zip(said, numbers, strict=True)]
             array = np.array(rows, np.float64)

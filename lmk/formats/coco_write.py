@@ -16,9 +16,9 @@ from lmk.annotations import AnnotationSet
 from lmk.formats.base import Loss
 from lmk.formats.coco_header import OURS
 from lmk.formats.doubts import NAME, doubts_of
+from lmk.formats.edges import Edge, edges_of
 from lmk.formats.instances import renumbered
 from lmk.formats.pixels import Points, texts_of
-from lmk.formats.skeleton import Edge, edges_of
 from lmk.scheme import LandmarkScheme
 from lmk.store import replacing
 
@@ -38,7 +38,7 @@ class Category:
     @classmethod
     def of(cls, scheme: LandmarkScheme) -> Category:
         """All points under `keypoints`."""
-        return cls(scheme.name, scheme.names, edges_of(scheme), {"keypoints": slice(0, scheme.size)})
+        return cls(scheme.name, scheme.names, edges_of(scheme.contours), {"keypoints": slice(0, scheme.size)})
 
 
 def write_coco(

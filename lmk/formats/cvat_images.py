@@ -62,7 +62,7 @@ def images_of(source: Source, layout: Layout, losses: Losses) -> Iterator[Image]
                 losses.add("shapes that are not of the landmarks", 1, _example(image, attributes))
         elif name == "image":
             if attributes is None:
-                assert image is not None
+                assert image is not None  # a tag that ends has begun
                 everything = [*image.objects, *image.groups.values()]
                 image.groups, image.objects = {}, [each for each in everything if any(dot[2] for dot in each)]
                 if len(image.objects) < len(everything):

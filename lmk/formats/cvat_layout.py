@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 from lmk.errors import FormatError
-from lmk.formats.chains import contours_of
+from lmk.formats.edges import contours_of
 from lmk.formats.landmarks import chosen, named
 from lmk.formats.source import Source
 from lmk.formats.xml_places import Event, events
@@ -88,7 +88,7 @@ def layout_of(source: Source, asked: LandmarkScheme | None, notes: list[str]) ->
     meta = _Meta()
     stream = events(source, source.path, _ENDS, "meta")
     kind, label, count = _first(stream, meta, asked, str(source.path))
-    stream.close()  # type: ignore[attr-defined]
+    stream.close()
     where = f"{source.path}: {label}" if label else str(source.path)
     if kind == "lists of points":
         scheme = chosen(asked, count, where)
@@ -157,7 +157,7 @@ def _used(source: Source, kind: Kind, label: str, meta: _Meta) -> list[str]:
 def _scheme(names: list[str], name: str, where: str, edges: list[tuple[int, int]]) -> LandmarkScheme:
     if not names:
         raise FormatError(f"{where}: its skeletons have no points")
-    return parse_scheme(json.dumps({"name": name, "points": names, "contours": contours_of(edges)}), where)
+    return parse_scheme(json.dumps({"name": name, "points": names, "contours": contours_of(edges)[0]}), where)
 
 
 def _edges(meta: _Meta, label: str, names: list[str]) -> list[tuple[int, int]]:

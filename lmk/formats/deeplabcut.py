@@ -68,7 +68,7 @@ def _parts(project: Project, scheme: LandmarkScheme, numbers: dict[str, int]) ->
     rows, losses = Rows(scheme.size, PART_ROWS), project.losses
     for (h5, table), columns in zip(project.tables, project.columns, strict=True):
         file = h5 or table
-        assert file is not None
+        assert file is not None  # of each pair one is there
         who = individuals(columns, scheme, numbers)
         used = {column for one in who for column, _ in one}
         unique = [column for column in range(len(columns.landmarks)) if column not in used]

@@ -40,7 +40,7 @@ class Project:
                 self.notes.append(f"{cause}; {table.name} beside it is read")
                 h5 = None
         if h5 is None:
-            assert table is not None
+            assert table is not None  # of each pair one is there
             found = csv_header(self.source, table)
         self.tables.append((h5, table))
         self.columns.append(found)

@@ -1,4 +1,7 @@
-"""Contours from the edges of a skeleton: only where these are chains, as a contour has a direction and no branch."""
+"""Contours from the edges of a skeleton: only where these are chains, as a contour has a direction and no branch.
+
+Edges that branch are limbs of a body: nothing slides along them.
+"""
 
 from __future__ import annotations
 
@@ -10,7 +13,10 @@ BRANCHED = "edges of a skeleton with branches"
 
 
 def contours_of(edges: Iterable[Sequence[int]]) -> tuple[list[list[int]], list[Edge]]:
-    """Chains of edges as contours, a closed one ends where it starts; and the edges that are in none.
+    """Chains of edges as contours, and the edges that are in none.
+
+    A chain starts at its end with the lower number.  A closed one starts at its lowest point, goes on to the lower
+    neighbour, and ends where it starts.
 
     Args:
         edges: pairs of landmarks, in any order and direction.
@@ -35,8 +41,11 @@ def contours_of(edges: Iterable[Sequence[int]]) -> tuple[list[list[int]], list[E
 
 
 def edges_of(contours: Iterable[Sequence[int]]) -> list[Edge]:
-    """The edges of contours, in order."""
-    return [(one, other) for contour in contours for one, other in pairwise(contour)]
+    """The edges of contours, each once, in order."""
+    lines: dict[frozenset[int], Edge] = {}
+    for one, other in (pair for contour in contours for pair in pairwise(contour)):
+        lines.setdefault(frozenset((one, other)), (one, other))
+    return list(lines.values())
 
 
 def _together(start: int, beside: dict[int, list[int]]) -> set[int]:
@@ -52,7 +61,7 @@ def _walked(start: int, beside: dict[int, list[int]]) -> list[int]:
     """A chain from its end, or a ring from one of its points, back to it."""
     chain, before = [start], -1
     while True:
-        onward = [other for other in beside[chain[-1]] if other != before]
+        onward = sorted(other for other in beside[chain[-1]] if other != before)
         if not onward:
             return chain
         before = chain[-1]

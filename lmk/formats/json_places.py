@@ -32,7 +32,7 @@ def members(data: bytes, start: int = 0) -> dict[str, Span]:
         end = _end(data, at)
         key = json.loads(data[at:end].decode())
         colon = _COLON.match(data, end)
-        assert colon is not None
+        assert colon is not None  # it has been parsed
         found[key] = colon.end(), _end(data, colon.end())
         at = _over(data, _over(data, found[key][1]) + 1)
     return found
@@ -59,7 +59,7 @@ def words(data: bytes, span: Span) -> list[Span]:
 
 def _over(data: bytes, at: int) -> int:
     found = SPACE.match(data, at)
-    assert found is not None
+    assert found is not None  # perhaps nothing
     return found.end()
 
 
@@ -68,7 +68,7 @@ def _end(data: bytes, at: int) -> int:
     first = data[at : at + 1]
     if first not in (b'"', b"[", b"{"):
         word = WORD.match(data, at)
-        assert word is not None
+        assert word is not None  # it has been parsed
         return word.end()
     depth = 0
     for mark in MARK.finditer(data, at):

@@ -203,7 +203,7 @@ class _Walk:
     def match(self, pattern: re.Pattern[bytes], at: int) -> int:
         """The end of what a pattern, which may match nothing, finds here."""
         found = pattern.match(self.held, at)
-        assert found is not None
+        assert found is not None  # nothing is found, too
         return found.end()
 
     def peek(self, may_end: bool = False) -> bytes:

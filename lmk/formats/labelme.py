@@ -7,10 +7,10 @@ skipped, and never read.
 from __future__ import annotations
 
 import json
-import os
 import posixpath
 from collections import Counter
 from collections.abc import Iterator, Sequence
+from itertools import count
 from pathlib import Path
 
 import numpy as np
@@ -29,7 +29,7 @@ from lmk.formats.json_walk import Element
 from lmk.formats.labelme_file import Grouped, Said, opened
 from lmk.formats.labels import in_order, landmarks_of
 from lmk.formats.pixels import Points, texts_of
-from lmk.formats.source import Source, head
+from lmk.formats.source import Source, first_in, head
 from lmk.names import check_names
 from lmk.registry import Origin
 from lmk.scheme import LandmarkScheme
@@ -38,27 +38,19 @@ from lmk.store import replacing
 ORIGIN: Origin = "corner"
 _VERSION = "5.5.0"  # of LabelMe, whose files ours look like
 _DECIMALS = 6
-_LOOKED_AT, _OPENED = 10_000, 20  # names, and JSON files, that are enough to say whether a folder is of this format
+_OPENED = 20  # JSON files that are enough to say whether a folder is of this format
 
 
 def _sniff(path: Path, start: bytes) -> Guess | None:
     if path.suffix.lower() == ".json":
         return Guess(0.5, "it is a file of LabelMe; name the folder that it lies in") if _is_labelme(start) else None
-    looked = opened = 0
-    try:
-        for folder, _, names in os.walk(path):
-            for name in sorted(names):
-                if name.lower().endswith(".json") and opened < _OPENED:
-                    opened += 1
-                    if _is_labelme(head(Path(folder, name))):
-                        where = Path(folder, name).relative_to(path)
-                        return Guess(0.9, f"there are JSON files of LabelMe in it, {where} for one")
-            looked += len(names)
-            if looked > _LOOKED_AT:
-                break
-    except ValueError:  # a path that no file can have
-        return None
-    return None
+    opened = count(1)  # of what else is called .json, some are enough
+
+    def fits(file: Path, _: list[str]) -> bool:
+        return file.suffix.lower() == ".json" and next(opened) <= _OPENED and _is_labelme(head(file))
+
+    found = first_in(path, fits)
+    return None if found is None else Guess(0.9, f"there are JSON files of LabelMe in it, {found} for one")
 
 
 def _is_labelme(start: bytes) -> bool:

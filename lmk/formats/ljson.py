@@ -6,8 +6,8 @@ A missing point is `[null, null]`.  Each group of a file of version 3 is an obje
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -15,19 +15,18 @@ import numpy as np
 import pandas as pd
 
 from lmk.annotations import AnnotationSet
-from lmk.errors import DataError, FormatError, ImageError
+from lmk.errors import DataError, FormatError
 from lmk.formats.annotators import stem
 from lmk.formats.base import PART_ROWS, Format, Guess, Loss, Losses, Part, Reading, Trait
 from lmk.formats.changes import Changes
-from lmk.formats.folders import check_new, put
+from lmk.formats.edges import contours_of, edges_of
+from lmk.formats.folders import check_new, image_of, label_files, put
 from lmk.formats.instances import renumbered
 from lmk.formats.json_places import replaced
 from lmk.formats.landmarks import chosen, fitting, scheme_of
 from lmk.formats.ljson_file import Group, groups_of, places_of
 from lmk.formats.pixels import Points, texts_of
-from lmk.formats.skeleton import edges_of, with_skeleton
-from lmk.formats.source import Source, head
-from lmk.images import SUFFIXES
+from lmk.formats.source import Source, first_in, head
 from lmk.limits import LABEL_BYTES
 from lmk.registry import Origin
 from lmk.scheme import LandmarkScheme
@@ -35,49 +34,14 @@ from lmk.store import replacing
 
 ORIGIN: Origin = "centre"
 _DECIMALS = 6
-_LOOKED_AT = 10_000  # names that are enough to say whether a folder is of this format
+_FOLDER = "format ljson reads a folder of images with .ljson files beside them"
 
 
 def _sniff(path: Path, start: bytes) -> Guess | None:
     if path.suffix.lower() == ".ljson":
         return Guess(0.5, "it is an .ljson file; name the folder that it lies in") if b'"version"' in start else None
-    looked = 0
-    try:
-        for folder, _, names in os.walk(path):
-            for name in names:
-                if name.lower().endswith(".ljson") and b"{" in head(Path(folder, name)):
-                    return Guess(0.9, f"there are .ljson files in it, {Path(folder, name).relative_to(path)} for one")
-            looked += len(names)
-            if looked > _LOOKED_AT:
-                break
-    except ValueError:  # a path that no file can have
-        return None
-    return None
-
-
-def _files(source: Source) -> tuple[list[Path], dict[Path, list[Path]]]:
-    """All `.ljson` files in order, and the images of each name without its ending."""
-    if not source.path.is_dir():
-        raise DataError(f"{source.path}: no such folder; format ljson reads a folder of images with .ljson beside them")
-    files: list[Path] = []
-    beside: dict[Path, list[Path]] = {}
-    for file in source.files(".ljson", *SUFFIXES):
-        if file.suffix.lower() == ".ljson":
-            files.append(file)
-        else:
-            beside.setdefault(file.with_suffix(""), []).append(file)
-    if not files:
-        raise DataError(f"{source.path}: no .ljson files in it")
-    return files, beside
-
-
-def _image_of(file: Path, beside: dict[Path, list[Path]], source: Source, with_images: bool) -> str:
-    there = beside.get(file.with_suffix(""), [])
-    if len(there) > 1:
-        raise DataError(f"{file}: two images have its name, {there[0].name} and {there[1].name}; keep one of them")
-    if not there and with_images:
-        raise ImageError(f"{file}: no image beside it; expected {file.stem} with one of {' '.join(SUFFIXES)}")
-    return source.name(there[0] if there else file.with_suffix(""))
+    found = first_in(path, lambda file, _: file.suffix.lower() == ".ljson" and b"{" in head(file))
+    return None if found is None else Guess(0.9, f"there are .ljson files in it, {found} for one")
 
 
 def _opened(source: Source, file: Path) -> tuple[bytes, list[Group]]:
@@ -92,11 +56,12 @@ def _scheme_of(asked: LandmarkScheme | None, group: Group, where: str) -> Landma
         return chosen(asked, len(group.points), where)
     part_of = {point: f"{label}_{place}" for label, mask in reversed(group.parts) for place, point in enumerate(mask)}
     names = [part_of.get(point, f"p{point}") for point in range(len(group.points))]
-    return with_skeleton(scheme_of(names, "ljson", where), group.edges)
+    contours = tuple(map(tuple, contours_of(group.edges)[0]))
+    return replace(scheme_of(names, "ljson", where), contours=contours)
 
 
 def _read(source: Source, asked: LandmarkScheme | None, with_images: bool) -> Reading:
-    files, beside = _files(source)
+    files, beside = label_files(source, ".ljson", _FOLDER)
     _, groups = _opened(source, files[0])
     if not groups:
         raise FormatError(f"{files[0]}: no group of points in it")
@@ -117,7 +82,7 @@ def _parts(
     held: list[tuple[str, int, Group, str]] = []
     for file in files:
         _, groups = _opened(source, file)
-        image = _image_of(file, beside, source, with_images)
+        image = image_of(file, beside, source, with_images)
         for instance, group in enumerate(_mine(groups, scheme, file, losses)):
             held.append((image, instance, group, source.name(file)))
             if len(held) == max(1, PART_ROWS // scheme.size):
@@ -179,7 +144,7 @@ def _text(annotations: AnnotationSet, points: Points, row: int) -> str:
     everything: list[dict[str, Any]] = [{"label": "all", "mask": list(range(annotations.landmarks))}]
     return (
         f'"labels": {json.dumps(everything)},\n"landmarks": {{"points": [\n' + ",\n".join(pairs) + "\n],\n"
-        f'"connectivity": {json.dumps(edges_of(annotations.scheme))}}}'
+        f'"connectivity": {json.dumps(edges_of(annotations.scheme.contours))}}}'
     )
 
 
@@ -187,12 +152,12 @@ def _write_back(source: Source, changes: Changes, target: Path) -> None:
     """Write the `.ljson` files into a new folder."""
     check_new(target)
     stems = {(stem(image), instance): row for (image, instance), row in changes.keys.items()}
-    files, beside = _files(source)
+    files, beside = label_files(source, ".ljson", _FOLDER)
     with replacing(target) as temporary:
         temporary.mkdir()
         for file in files:
             data, groups = _opened(source, file)
-            image, name = _image_of(file, beside, source, False), source.name(file)
+            image, name = image_of(file, beside, source, False), source.name(file)
             mine = _mine(groups, changes.scheme, file, Losses())
             spans, values = list[tuple[int, int]](), list[float | None]()
             instance = 0

@@ -5,7 +5,6 @@ A folder is read with all that is below it; `-1 -1` is a point that is missing, 
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -17,7 +16,7 @@ from lmk.formats.base import PART_ROWS, Format, Guess, Losses, Part, Reading, Tr
 from lmk.formats.landmarks import chosen
 from lmk.formats.mat5 import SIGNATURE, variables
 from lmk.formats.pixels import Points
-from lmk.formats.source import Source, head
+from lmk.formats.source import Source, first_in, head
 from lmk.images import SUFFIXES
 from lmk.limits import LABEL_BYTES, POINTS
 from lmk.registry import Origin
@@ -25,27 +24,18 @@ from lmk.scheme import LandmarkScheme
 
 ORIGIN: Origin = "one"
 _VARIABLE = "pt2d"
-_LOOKED_AT = 10_000  # names that are enough to say whether a folder is of this format
 _FOLDER = "format 300w-lp reads a folder of images with .mat files beside them"
 
 
 def _sniff(path: Path, start: bytes) -> Guess | None:
-    looked = 0
-    try:
-        for folder, _, names in os.walk(path):
-            stems = {Path(name).stem for name in names if Path(name).suffix.lower() in SUFFIXES}
-            for name in sorted(names):
-                if name.lower().endswith(".mat") and Path(name).stem in stems:
-                    file = Path(folder, name)
-                    if not head(file).startswith(SIGNATURE):
-                        return None
-                    return Guess(0.9, f"there are MATLAB files beside its images, {file.relative_to(path)} for one")
-            looked += len(names)
-            if looked > _LOOKED_AT:
-                break
-    except ValueError:  # a path that no file can have
+    found = first_in(path, _beside_an_image)
+    if found is None or not head(path / found).startswith(SIGNATURE):
         return None
-    return None
+    return Guess(0.9, f"there are MATLAB files beside its images, {found} for one")
+
+
+def _beside_an_image(file: Path, names: list[str]) -> bool:
+    return file.suffix.lower() == ".mat" and any(f"{file.stem}{ending}" in names for ending in SUFFIXES)
 
 
 def _read(source: Source, asked: LandmarkScheme | None, with_images: bool) -> Reading:

@@ -6,7 +6,6 @@ else hides: it is at their absolute values, and occluded.  Splits are folders ca
 
 from __future__ import annotations
 
-import os
 import re
 from collections.abc import Iterator, Sequence
 from pathlib import Path, PurePosixPath
@@ -19,12 +18,12 @@ from lmk.errors import DataError, FormatError
 from lmk.formats.annotators import stem
 from lmk.formats.base import PART_ROWS, Format, Guess, Loss, Losses, Part, Reading, Trait
 from lmk.formats.changes import Changes, in_style_of
-from lmk.formats.folders import check_new, put
+from lmk.formats.folders import Beside, check_new, image_of, label_files, put
 from lmk.formats.landmarks import chosen
 from lmk.formats.pixels import Points, text_of
-from lmk.formats.pts import LOOKED_AT, MERL_SPLITS, WHOLE, Beside, image_of, is_merl_rav, label_files, parse
+from lmk.formats.pts import MERL_SPLITS, WHOLE, is_merl_rav, parse
 from lmk.formats.rows import Rows, says_nothing
-from lmk.formats.source import Source
+from lmk.formats.source import Source, first_in
 from lmk.limits import LABEL_BYTES
 from lmk.registry import Origin
 from lmk.scheme import LandmarkScheme
@@ -32,27 +31,19 @@ from lmk.store import replacing
 
 ORIGIN: Origin = "centre"
 _MISSING = "-1 -1"
+_FOLDER = "format merl-rav reads a folder of images with .pts files beside them"
 _WORD = re.compile(r"\S+")
 
 
 def _sniff(path: Path, head: bytes) -> Guess | None:
-    looked = 0
-    try:
-        for folder, _, names in os.walk(path):
-            for name in names:
-                if name.lower().endswith(".pts") and is_merl_rav(Path(folder, name)):
-                    where = Path(folder, name).relative_to(path)
-                    return Guess(1.0, f"there are .pts files in it where MERL-RAV has its labels, {where} for one")
-            looked += len(names)
-            if looked > LOOKED_AT:
-                break
-    except ValueError:  # a path that no file can have
+    found = first_in(path, lambda file, _: file.suffix.lower() == ".pts" and is_merl_rav(file))
+    if found is None:
         return None
-    return None
+    return Guess(1.0, f"there are .pts files in it where MERL-RAV has its labels, {found} for one")
 
 
 def _read(source: Source, asked: LandmarkScheme | None, with_images: bool) -> Reading:
-    files, beside = label_files(source)
+    files, beside = label_files(source, ".pts", _FOLDER)
     scheme = asked or chosen(None, len(parse(source.text(files[0], LABEL_BYTES), files[0])), str(files[0]))
     losses = Losses()
     return Reading(_parts(source, (files, beside), scheme, with_images, losses), scheme, losses)
@@ -140,7 +131,7 @@ def _write_back(source: Source, changes: Changes, target: Path) -> None:
     check_new(target)
     rows = {image: row for (image, instance), row in changes.keys.items() if instance == 0}
     stems = {stem(image): row for image, row in rows.items()}
-    files, beside = label_files(source)
+    files, beside = label_files(source, ".pts", _FOLDER)
     with replacing(target) as temporary:
         temporary.mkdir()
         for file in files:

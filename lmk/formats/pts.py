@@ -17,28 +17,25 @@ import numpy as np
 import pandas as pd
 
 from lmk.annotations import SPLITS, AnnotationSet
-from lmk.errors import DataError, FormatError, ImageError
+from lmk.errors import DataError, FormatError
 from lmk.formats.annotators import ANNOTATORS, annotators_of, read_annotators, stem, write_annotators
 from lmk.formats.base import PART_ROWS, Format, Guess, Loss, Losses, Part, Reading, Trait
 from lmk.formats.changes import Changes, in_style_of
-from lmk.formats.folders import check_new
+from lmk.formats.folders import Beside, check_new, image_of, label_files
 from lmk.formats.landmarks import chosen
 from lmk.formats.pixels import Points, from_ours, text_of, to_ours
-from lmk.formats.source import Source
-from lmk.images import SUFFIXES
+from lmk.formats.source import Source, first_in
 from lmk.limits import LABEL_BYTES, LIST_BYTES
 from lmk.registry import Origin
 from lmk.scheme import LandmarkScheme
 from lmk.store import replacing
 
-Beside = dict[Path, list[Path]]  # the images of each name without its ending
 ORIGIN: Origin = "one"
 _WANTED = "expected `n_points: K`, then K lines `x y` between braces"
 _FOLDER = "format pts reads a folder of images with .pts files beside them"
 WHOLE = re.compile(r"\s*(?:version:\s*\S+\s*)?n_points:\s*([0-9]{1,9})\s*\{([^{}]*)\}\s*")
 POSES = ("frontal", "left", "lefthalf", "right", "righthalf")
 MERL_SPLITS = {"trainset": "train", "testset": "test"}
-LOOKED_AT = 10_000  # names that are enough to say whether a folder is of this format
 
 
 def read_pts(path: Path) -> Points:
@@ -84,24 +81,14 @@ def is_merl_rav(file: Path) -> bool:
 def _sniff(path: Path, head: bytes) -> Guess | None:
     if path.suffix.lower() == ".pts":
         return Guess(0.5, "it is a .pts file; name the folder that it lies in") if b"n_points" in head else None
-    looked = 0
-    try:
-        for folder, _, names in os.walk(path):
-            for name in names:
-                if name.lower().endswith(".pts"):
-                    if is_merl_rav(Path(folder, name)):
-                        return None
-                    return Guess(0.9, f"there are .pts files in it, {Path(folder, name).relative_to(path)} for one")
-            looked += len(names)
-            if looked > LOOKED_AT:
-                break
-    except ValueError:  # a path that no file can have
+    found = first_in(path, lambda file, _: file.suffix.lower() == ".pts")
+    if found is None or is_merl_rav(path / found):
         return None
-    return None
+    return Guess(0.9, f"there are .pts files in it, {found} for one")
 
 
 def _read(source: Source, asked: LandmarkScheme | None, with_images: bool) -> Reading:
-    files, beside = label_files(source)
+    files, beside = label_files(source, ".pts", _FOLDER)
     scheme = asked or chosen(None, len(parse(source.text(files[0], LABEL_BYTES), files[0])), str(files[0]))
     losses = Losses()
     return Reading(_parts(source, files, beside, scheme, with_images, losses), scheme, losses)
@@ -126,32 +113,6 @@ def _parts(
         if who is not None:
             table["annotator"] = annotators_of(images, who, source).repeat(scheme.size)
         yield Part(table, np.repeat(np.array([source.name(file) for file in some], dtype=object), scheme.size))
-
-
-def label_files(source: Source) -> tuple[list[Path], Beside]:
-    """All `.pts` files in order, and the images of each name without its ending."""
-    if not source.path.is_dir():
-        raise DataError(f"{source.path}: no such folder; {_FOLDER}")
-    files: list[Path] = []
-    beside: Beside = {}
-    for file in source.files(".pts", *SUFFIXES):
-        if file.suffix.lower() == ".pts":
-            files.append(file)
-        else:
-            beside.setdefault(file.with_suffix(""), []).append(file)
-    if not files:
-        raise DataError(f"{source.path}: no .pts files in it; {_FOLDER}")
-    return files, beside
-
-
-def image_of(file: Path, beside: Beside, source: Source, with_images: bool) -> str:
-    """The image beside a label file, by its name; without images, that name without its ending."""
-    there = beside.get(file.with_suffix(""), [])
-    if len(there) > 1:
-        raise DataError(f"{file}: two images have its name, {there[0].name} and {there[1].name}; keep one of them")
-    if not there and with_images:
-        raise ImageError(f"{file}: no image beside it; expected {file.stem} with one of {' '.join(SUFFIXES)}")
-    return source.name(there[0] if there else file.with_suffix(""))
 
 
 def _table(numbers: Points, images: list[str], splits: list[str]) -> pd.DataFrame:
@@ -226,7 +187,7 @@ def _write_back(source: Source, changes: Changes, target: Path) -> None:
     check_new(target)
     rows = {image: row for (image, instance), row in changes.keys.items() if instance == 0}
     stems = {stem(image): row for image, row in rows.items()}
-    files, beside = label_files(source)
+    files, beside = label_files(source, ".pts", _FOLDER)
     if os.path.lexists(source.path / ANNOTATORS):
         files.append(source.path / ANNOTATORS)
     with replacing(target) as temporary:

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from lmk.errors import FormatError
-from lmk.formats.chains import contours_of
+from lmk.formats.edges import contours_of
 from lmk.formats.hdf5 import data_at, found, json_of, texts
 from lmk.reading import parse_json, whole
 from lmk.scheme import LandmarkScheme, parse_scheme
@@ -32,7 +32,7 @@ class Skeleton:
 
     def scheme(self, where: str) -> LandmarkScheme:
         """Its scheme: edges are contours where they are chains, symmetric nodes are mirror pairs."""
-        about: dict[str, Any] = {"name": self.name, "points": list(self.nodes), "contours": contours_of(self.edges)}
+        about: dict[str, Any] = {"name": self.name, "points": list(self.nodes), "contours": contours_of(self.edges)[0]}
         if self.symmetries:
             about["mirror"] = [list(pair) for pair in dict.fromkeys(tuple(sorted(pair)) for pair in self.symmetries)]
         return parse_scheme(json.dumps(about), where)

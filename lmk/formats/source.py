@@ -9,7 +9,7 @@ import codecs
 import io
 import os
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,6 +21,7 @@ from lmk.limits import IMAGE_BYTES
 from lmk.names import Folder, Links
 from lmk.reading import opened, read_bytes
 
+LOOKED_AT = 10_000  # names that are enough to say whether a folder is of a format
 HEAD = 1 << 16  # bytes that decide of which format a file is
 _UNPRINTABLE = re.compile(r"[\x00-\x1f\x7f\ud800-\udfff]")  # Python keeps bytes that are no UTF-8 as surrogates
 _OTHER_UNICODE = (codecs.BOM_UTF32_LE, codecs.BOM_UTF32_BE, codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
@@ -124,6 +125,27 @@ class Source:
                     yield stream
             except UnicodeDecodeError as cause:
                 raise _not_text(file, cause) from cause
+
+
+def first_in(folder: Path, fits: Callable[[Path, list[str]], bool]) -> Path | None:
+    """The first file of a folder, and of those in it, that looks like a format's; never raises.
+
+    Args:
+        folder: where to look.
+        fits: (a file, all names beside it) to whether it does.
+    """
+    looked = 0
+    try:
+        for place, _, names in os.walk(folder):
+            for name in sorted(names):
+                if fits(Path(place, name), names):
+                    return Path(place, name).relative_to(folder)
+            looked += len(names)
+            if looked > LOOKED_AT:
+                break
+    except ValueError:  # a path that no file can have
+        return None
+    return None
 
 
 def head(path: Path) -> bytes:

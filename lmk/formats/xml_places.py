@@ -8,7 +8,7 @@ from __future__ import annotations
 import math
 import re
 import shutil
-from collections.abc import Iterator, Mapping
+from collections.abc import Generator, Iterator, Mapping
 from pathlib import Path
 from typing import BinaryIO, NoReturn
 from xml.parsers import expat
@@ -37,7 +37,7 @@ def root_of(head: bytes) -> str:
     return found[1].decode() if found else ""
 
 
-def events(source: Source, file: Path, ends: frozenset[str], told: str = "") -> Iterator[Event]:
+def events(source: Source, file: Path, ends: frozenset[str], told: str = "") -> Generator[Event, None, None]:
     """All tags that start, and the ends of some.
 
     Args:

@@ -13,8 +13,8 @@ from pycocotools.coco import COCO as PEER
 from lmk.annotations import make_set
 from lmk.errors import DataError, FormatError, SchemeError
 from lmk.formats.coco import COCO
+from lmk.formats.edges import contours_of
 from lmk.formats.exchange import looks_like, read, write, write_back
-from lmk.formats.skeleton import with_skeleton
 from lmk.scheme import load_scheme, parse_scheme
 from tests.formats.sets import table_of
 
@@ -130,11 +130,10 @@ def test_skeletons_count_from_one_unless_a_point_is_zero(tmp_path, skeleton, con
 
 
 def test_lines_that_branch_are_no_contour_and_closed_ones_end_where_they_start():
-    scheme = parse_scheme('{"name": "many", "points": 10}', "many")
+    found, left = contours_of([(5, 4), (4, 3), (3, 5), (0, 1), (0, 2), (0, 6), (9, 8), (8, 8)])
 
-    found = with_skeleton(scheme, [(5, 4), (4, 3), (3, 5), (0, 1), (0, 2), (0, 6), (9, 8), (8, 8)])
-
-    assert found.contours == ((3, 4, 5, 3), (8, 9))
+    assert found == [[3, 4, 5, 3], [8, 9]]
+    assert left == [(0, 1), (0, 2), (0, 6)]
 
 
 def test_numbers_for_names_are_no_names(tmp_path):
